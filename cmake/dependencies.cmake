@@ -1,0 +1,22 @@
+# Everything the library is built with, gathered in one private target: none of it reaches a public header.
+find_package(Threads REQUIRED)
+find_package(OpenMP REQUIRED COMPONENTS CXX)
+find_package(Eigen3 3.4 REQUIRED NO_MODULE)
+find_package(nlohmann_json 3.11 REQUIRED)
+find_package(hwy CONFIG QUIET)
+if(NOT TARGET hwy::hwy)
+  find_package(PkgConfig REQUIRED)
+  pkg_check_modules(HWY REQUIRED IMPORTED_TARGET libhwy)
+  add_library(hwy::hwy ALIAS PkgConfig::HWY)
+endif()
+find_path(FOVEA_STB_INCLUDE stb/stb_image.h REQUIRED)
+find_path(FOVEA_UTF8PROC_INCLUDE utf8proc.h REQUIRED)
+find_library(FOVEA_UTF8PROC_LIBRARY utf8proc REQUIRED)
+
+add_library(fovea_dependencies INTERFACE)
+target_link_libraries(fovea_dependencies INTERFACE Threads::Threads Eigen3::Eigen nlohmann_json::nlohmann_json hwy::hwy
+                      ${FOVEA_UTF8PROC_LIBRARY})
+target_include_directories(fovea_dependencies SYSTEM INTERFACE ${FOVEA_STB_INCLUDE} ${FOVEA_UTF8PROC_INCLUDE})
+if(NOT FOVEA_STD_THREADS)
+  target_link_libraries(fovea_dependencies INTERFACE OpenMP::OpenMP_CXX)
+endif()

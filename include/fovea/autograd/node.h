@@ -1,0 +1,64 @@
+// The tape: one node per recorded operation, and one per leaf.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "fovea/tensor/tensor.h"
+
+namespace fovea {
+
+class Grads;
+
+// The backward function of one operation: called with the gradient of its output and the slots of its inputs.
+// Move-only, so that it may own what it captures.
+class BackwardFn {
+ public:
+  BackwardFn() = default;
+  template <class F>
+    requires(!std::is_same_v<std::remove_cvref_t<F>, BackwardFn>)
+  BackwardFn(F&& f) : impl_(std::make_unique<Holder<std::remove_cvref_t<F>>>(std::forward<F>(f))) {}
+
+  explicit operator bool() const { return impl_ != nullptr; }
+  void operator()(const Tensor& dy, Grads& grads) { impl_->call(dy, grads); }
+
+ private:
+  struct Base {
+    virtual ~Base() = default;
+    virtual void call(const Tensor& dy, Grads& grads) = 0;
+  };
+  template <class F>
+  struct Holder final : Base {
+    explicit Holder(F f) : function(std::move(f)) {}
+    void call(const Tensor& dy, Grads& grads) override { function(dy, grads); }
+    F function;
+  };
+  std::unique_ptr<Base> impl_;
+};
+
+struct FOVEA_API Node {
+  Node(const char* name, Shape shape, DType dtype);
+  ~Node();
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+
+  const char* name;        // of the operation; static storage
+  Shape shape;             // of its output
+  DType dtype;
+  std::uint64_t sequence;  // grows with every node, so that consumers always come after producers
+  bool is_leaf = true;     // gradients stay in a leaf until they are cleared
+  std::vector<std::shared_ptr<Node>> inputs;  // null where no gradient is wanted
+  BackwardFn backward;     // empty in a leaf, and once backward has passed
+
+  Tensor grad;              // the gradient so far
+  bool has_grad = false;    // whether `grad` was written since it was last cleared
+  bool grad_fixed = false;  // `grad` is a place in a ParamStore's block and is always written there
+
+  // Where the next contribution goes, and whether to add to what is there.
+  std::pair<Tensor*, bool> grad_slot();
+};
+
+}  // namespace fovea

@@ -1,0 +1,145 @@
+#include "fovea/autograd/backward.h"
+
+#include <algorithm>
+#include <atomic>
+#include <unordered_set>
+
+#include "fovea/autograd/no_grad.h"
+#include "fovea/core/parallel.h"
+#include "fovea/tensor/factory.h"
+
+namespace fovea {
+namespace {
+
+thread_local bool recording = true;
+std::atomic<std::uint64_t> next_sequence{0};
+
+// Every node that y depends on, latest first: the order in which gradients are complete.
+std::vector<std::shared_ptr<Node>> nodes_latest_first(const std::shared_ptr<Node>& root) {
+  std::vector<std::shared_ptr<Node>> nodes{root};
+  std::unordered_set<const Node*> seen{root.get()};
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    const std::shared_ptr<Node> node = nodes[i];
+    for (const auto& input : node->inputs) {
+      if (input && seen.insert(input.get()).second) nodes.push_back(input);
+    }
+  }
+  std::sort(nodes.begin(), nodes.end(), [](const auto& a, const auto& b) { return a->sequence > b->sequence; });
+  return nodes;
+}
+
+void add_in_place(Tensor& sum, const Tensor& term) {
+  dispatch_floating(sum.dtype(), "backward", [&]<class T>() {
+    T* s = sum.mutable_data<T>();
+    const T* t = term.data<T>();
+    parallel_for(sum.numel(), 1 << 16, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) s[i] += t[i];
+    });
+  });
+}
+
+void add_to_slot(Node& node, Tensor gradient) {
+  FOVEA_CHECK(gradient.shape() == node.shape && gradient.dtype() == node.dtype, "[backward] gradient is ",
+              to_string(gradient.dtype()), " ", gradient.shape(), ", value of [", node.name, "] is ", to_string(node.dtype),
+              " ", node.shape);
+  if (!node.has_grad && !node.grad_fixed) {
+    node.grad = std::move(gradient);
+    node.has_grad = true;
+    return;
+  }
+  const auto [destination, accumulate] = node.grad_slot();
+  if (accumulate) {
+    add_in_place(*destination, gradient);
+  } else {
+    destination->copy_from(gradient);
+  }
+}
+
+}  // namespace
+
+Node::Node(const char* name_, Shape shape_, DType dtype_)
+    : name(name_), shape(shape_), dtype(dtype_), sequence(next_sequence.fetch_add(1, std::memory_order_relaxed)) {}
+
+// Releases a chain of sole owners without recursion: a long tape must not exhaust the stack.
+Node::~Node() {
+  std::vector<std::shared_ptr<Node>> pending = std::move(inputs);
+  while (!pending.empty()) {
+    std::shared_ptr<Node> node = std::move(pending.back());
+    pending.pop_back();
+    if (node && node.use_count() == 1) {
+      for (auto& input : node->inputs) pending.push_back(std::move(input));
+      node->inputs.clear();
+    }
+  }
+}
+
+std::pair<Tensor*, bool> Node::grad_slot() {
+  const bool accumulate = has_grad;
+  if (!grad_fixed) {
+    // A gradient that was handed over may be shared with another node: copy before adding to it.
+    if (accumulate && !grad.unique()) grad = grad.clone();
+    if (!accumulate) grad = Tensor(shape, dtype);
+  }
+  has_grad = true;
+  return {&grad, accumulate};
+}
+
+Var::Var(Tensor value, bool requires_grad) : value_(std::move(value)) {
+  if (!requires_grad) return;
+  FOVEA_CHECK(dtype() == DType::f32 || dtype() == DType::f64, "[var] only f32 and f64 can require a gradient, got ",
+              to_string(dtype()));
+  node_ = std::make_shared<Node>("leaf", shape(), dtype());
+}
+
+GradSlot Grads::into(int i) {
+  const auto [tensor, accumulate] = node_.inputs[static_cast<std::size_t>(i)]->grad_slot();
+  return {*tensor, accumulate};
+}
+
+void Grads::add(int i, Tensor gradient) { add_to_slot(*node_.inputs[static_cast<std::size_t>(i)], std::move(gradient)); }
+
+bool grad_enabled() { return recording; }
+NoGrad::NoGrad() : previous_(recording) { recording = false; }
+NoGrad::~NoGrad() { recording = previous_; }
+
+Var record(const char* name, Tensor y, std::span<const Var> inputs, BackwardFn backward) {
+  const bool wanted =
+      recording && std::any_of(inputs.begin(), inputs.end(), [](const Var& input) { return input.requires_grad(); });
+  if (!wanted) return Var(std::move(y));
+  auto node = std::make_shared<Node>(name, y.shape(), y.dtype());
+  node->is_leaf = false;
+  node->inputs.reserve(inputs.size());
+  for (const Var& input : inputs) node->inputs.push_back(input.node());
+  node->backward = std::move(backward);
+  return Var(std::move(y), std::move(node));
+}
+
+void backward(const Var& y, Tensor dy) {
+  FOVEA_CHECK(y.requires_grad(), "[backward] the value does not depend on anything that requires a gradient");
+  if (!dy.defined()) {
+    FOVEA_CHECK(y.value().numel() == 1, "[backward] needs the gradient of a value with ", y.value().numel(),
+                " elements\nhint: reduce it to one number first, or pass dy");
+    dy = full(y.shape(), 1, y.dtype());
+  }
+  const NoGrad nothing_is_recorded;
+  std::vector<std::shared_ptr<Node>> nodes = nodes_latest_first(y.node());
+  add_to_slot(*y.node(), std::move(dy));
+  for (std::shared_ptr<Node>& node : nodes) {
+    if (node->is_leaf || !node->has_grad) {
+      node.reset();
+      continue;
+    }
+    FOVEA_CHECK(node->backward, "[backward] the tape of [", node->name,
+                "] was already used and freed\nhint: compute the value again before a second backward");
+    const Tensor gradient = std::move(node->grad);
+    node->grad = Tensor();
+    node->has_grad = false;
+    BackwardFn function = std::move(node->backward);
+    Grads grads(*node);
+    function(gradient, grads);
+    node->inputs.clear();
+    node.reset();
+  }
+}
+
+}  // namespace fovea

@@ -1,0 +1,228 @@
+#include "fovea/tensor/tensor.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+
+#include "fovea/tensor/factory.h"
+#include "fovea/tensor/print.h"
+#include "fovea/tensor/reduce.h"
+
+namespace fovea {
+namespace {
+
+// Calls f with the tensor's first element as a typed pointer.
+template <class F>
+decltype(auto) with_elements(DType dtype, const void* raw, F&& f) {
+  switch (dtype) {
+    case DType::f64: return f(static_cast<const double*>(raw));
+    case DType::bf16: return f(static_cast<const bfloat16*>(raw));
+    case DType::i32: return f(static_cast<const std::int32_t*>(raw));
+    case DType::i64: return f(static_cast<const std::int64_t*>(raw));
+    case DType::u8: return f(static_cast<const std::uint8_t*>(raw));
+    default: return f(static_cast<const float*>(raw));
+  }
+}
+template <class F>
+decltype(auto) with_mutable_elements(Tensor& tensor, F&& f) {
+  return with_elements(tensor.dtype(), tensor.mutable_raw(), [&](auto* p) {
+    return f(const_cast<std::remove_const_t<std::remove_pointer_t<decltype(p)>>*>(p));
+  });
+}
+
+template <class To, class From>
+To convert(From value) {
+  if constexpr (std::is_same_v<To, From>) {
+    return value;
+  } else if constexpr (std::is_same_v<From, bfloat16>) {
+    return convert<To>(static_cast<float>(value));
+  } else if constexpr (std::is_same_v<To, bfloat16>) {
+    return bfloat16(static_cast<float>(value));
+  } else {
+    return static_cast<To>(value);
+  }
+}
+
+}  // namespace
+
+Tensor::Tensor(Shape shape, DType dtype)
+    : storage_(std::make_shared<Storage>(static_cast<std::size_t>(shape.numel() * size_of(dtype)))),
+      version_(std::make_shared<VersionCounter>(0)),
+      shape_(shape),
+      dtype_(dtype) {}
+
+Tensor Tensor::reshape(Shape shape) const {
+  FOVEA_CHECK(shape.numel() == numel(), "[reshape] ", shape_, " has ", numel(), " elements, ", shape, " needs ",
+              shape.numel());
+  Tensor view = *this;
+  view.shape_ = shape;
+  return view;
+}
+
+Tensor Tensor::rows(std::int64_t begin, std::int64_t end) const {
+  FOVEA_CHECK(rank() >= 1 && begin >= 0 && begin <= end && end <= dim(0), "[rows] [", begin, ", ", end,
+              ") is not a range of the first axis of ", shape_);
+  Tensor view = *this;
+  view.offset_ += begin * shape_.inner(0) * size_of(dtype_);
+  view.shape_.set(0, end - begin);
+  return view;
+}
+
+Tensor Tensor::segment(std::int64_t begin, Shape shape) const {
+  FOVEA_CHECK(begin >= 0 && begin + shape.numel() <= numel(), "[segment] ", shape, " at ", begin, " does not fit ",
+              shape_);
+  Tensor view = *this;
+  view.offset_ += begin * size_of(dtype_);
+  view.shape_ = shape;
+  view.version_ = std::make_shared<VersionCounter>(0);
+  return view;
+}
+
+Tensor Tensor::clone() const {
+  if (!defined()) return {};
+  Tensor copy(shape_, dtype_);
+  std::memcpy(copy.mutable_raw(), raw(), static_cast<std::size_t>(bytes()));
+  return copy;
+}
+
+Tensor Tensor::to(DType dtype) const {
+  if (dtype == dtype_) return *this;
+  Tensor out(shape_, dtype);
+  out.copy_from(*this);
+  return out;
+}
+
+void Tensor::copy_from(const Tensor& source) {
+  FOVEA_CHECK(source.shape_ == shape_, "[copy_from] source is ", source.shape_, ", destination ", shape_);
+  const std::int64_t n = numel();
+  if (dtype_ == source.dtype_) {
+    std::memcpy(mutable_raw(), source.raw(), static_cast<std::size_t>(bytes()));
+    return;
+  }
+  with_elements(source.dtype_, source.raw(), [&](const auto* from) {
+    with_mutable_elements(*this, [&](auto* to) {
+      using To = std::remove_pointer_t<decltype(to)>;
+      for (std::int64_t i = 0; i < n; ++i) to[i] = convert<To>(from[i]);
+    });
+  });
+}
+
+void Tensor::fill(double value) {
+  const std::int64_t n = numel();
+  with_mutable_elements(*this, [&](auto* p) { std::fill(p, p + n, convert<std::remove_pointer_t<decltype(p)>>(value)); });
+}
+
+double Tensor::at(std::int64_t i) const {
+  FOVEA_CHECK(defined() && i >= 0 && i < numel(), "[at] element ", i, " of ", shape_);
+  return with_elements(dtype_, raw(), [i](const auto* p) { return convert<double>(p[i]); });
+}
+
+double Tensor::item() const {
+  FOVEA_CHECK(defined() && numel() == 1, "[item] expects exactly one element, tensor is ", shape_);
+  return at(0);
+}
+
+Tensor full(Shape shape, double value, DType dtype) {
+  Tensor out(shape, dtype);
+  out.fill(value);
+  return out;
+}
+
+Tensor arange(std::int64_t n, DType dtype) {
+  Tensor out({n}, dtype);
+  with_mutable_elements(out, [n](auto* p) {
+    for (std::int64_t i = 0; i < n; ++i) p[i] = convert<std::remove_pointer_t<decltype(p)>>(i);
+  });
+  return out;
+}
+
+namespace {
+template <class Draw>
+Tensor random_tensor(Shape shape, DType dtype, Draw draw) {
+  Tensor out(shape, dtype);
+  const std::int64_t n = out.numel();
+  with_mutable_elements(out, [&](auto* p) {
+    for (std::int64_t i = 0; i < n; ++i) p[i] = convert<std::remove_pointer_t<decltype(p)>>(draw(i));
+  });
+  return out;
+}
+}  // namespace
+
+Tensor random_normal(Shape shape, RngKey key, double mean, double stddev, DType dtype) {
+  return random_tensor(shape, dtype, [=](std::int64_t i) {
+    const auto bits = philox(key, static_cast<std::uint64_t>(i));
+    const double radius = std::sqrt(-2.0 * std::log(1.0 - uniform_from_bits(bits[0])));
+    return mean + stddev * radius * std::cos(6.283185307179586 * uniform_from_bits(bits[1]));
+  });
+}
+
+Tensor random_uniform(Shape shape, RngKey key, double low, double high, DType dtype) {
+  return random_tensor(shape, dtype, [=](std::int64_t i) {
+    return low + (high - low) * uniform_from_bits(philox(key, static_cast<std::uint64_t>(i))[0]);
+  });
+}
+
+std::string to_string(const Tensor& tensor) {
+  if (!tensor.defined()) return "undefined";
+  constexpr std::int64_t shown = 8;
+  const std::int64_t n = tensor.numel();
+  std::string out = to_string(tensor.dtype()) + " " + to_string(tensor.shape()) + " [";
+  for (std::int64_t i = 0; i < n; ++i) {
+    if (n > 2 * shown && i == shown) {
+      out += ", ...";
+      i = n - shown;
+    }
+    if (i) out += ", ";
+    detail::append(out, tensor.at(i));
+  }
+  return out + "]";
+}
+
+bool all_finite(const Tensor& x) {
+  return with_elements(x.dtype(), x.raw(), [&](const auto* p) {
+    for (std::int64_t i = 0; i < x.numel(); ++i) {
+      if (!std::isfinite(convert<double>(p[i]))) return false;
+    }
+    return true;
+  });
+}
+
+double max_abs(const Tensor& x) {
+  return with_elements(x.dtype(), x.raw(), [&](const auto* p) {
+    double largest = 0;
+    for (std::int64_t i = 0; i < x.numel(); ++i) {
+      const double v = std::abs(convert<double>(p[i]));
+      if (!(v <= largest)) largest = v;  // a NaN is kept
+    }
+    return largest;
+  });
+}
+
+double max_abs_difference(const Tensor& a, const Tensor& b) {
+  FOVEA_CHECK(a.shape() == b.shape(), "[max_abs_difference] shapes ", a.shape(), " and ", b.shape());
+  double largest = 0;
+  for (std::int64_t i = 0; i < a.numel(); ++i) {
+    const double v = std::abs(a.at(i) - b.at(i));
+    if (!(v <= largest)) largest = v;
+  }
+  return largest;
+}
+
+double sum(const Tensor& x) {
+  double total = 0;
+  for (std::int64_t i = 0; i < x.numel(); ++i) total += x.at(i);
+  return total;
+}
+
+std::int64_t count_different_bits(const Tensor& a, const Tensor& b) {
+  FOVEA_CHECK(a.shape() == b.shape() && a.dtype() == b.dtype(), "[count_different_bits] ", to_string(a.dtype()), " ",
+              a.shape(), " and ", to_string(b.dtype()), " ", b.shape());
+  const auto size = static_cast<std::size_t>(size_of(a.dtype()));
+  const auto* pa = static_cast<const std::byte*>(a.raw());
+  const auto* pb = static_cast<const std::byte*>(b.raw());
+  std::int64_t count = 0;
+  for (std::size_t i = 0; i < static_cast<std::size_t>(a.bytes()); i += size) count += std::memcmp(pa + i, pb + i, size) != 0;
+  return count;
+}
+
+}  // namespace fovea
