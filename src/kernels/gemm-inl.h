@@ -1,0 +1,283 @@
+// The packed micro-kernel and the loops around it, shared by every product: matrices and convolutions. Included once per
+// instruction set, after highway.h.
+//
+// Operands are described by three small types:
+//   A  int64 blocks(), KBlock block(i)                 how k is cut: fixed by shapes alone
+//      int64 buffer_size(block), fill(...)             pointers to the elements of a group of tile_rows rows
+//      static constexpr bool packed                    whether fill copies into the buffer as [k][tile_rows]
+//   B  pack(k_begin, k_end, n_begin, n_end, columns, out)   copies a panel as [k][columns], zero beyond n_end
+//   C  float* row(i)                                   where a row of the result lies
+#include <algorithm>
+#include <cstdint>
+
+#include "fovea/core/parallel.h"
+#include "fovea/kernels/matrix.h"
+#include "kernels/scratch.h"
+
+#if defined(FOVEA_KERNELS_GEMM_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef FOVEA_KERNELS_GEMM_INL_H_
+#undef FOVEA_KERNELS_GEMM_INL_H_
+#else
+#define FOVEA_KERNELS_GEMM_INL_H_
+#endif
+
+#include "kernels/math-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace fovea::kernels::HWY_NAMESPACE {
+
+// Tile of the result held in registers: tile_rows x two vectors.
+#if HWY_TARGET == HWY_AVX3
+constexpr int tile_rows = 8;
+#elif HWY_TARGET == HWY_AVX2
+constexpr int tile_rows = 6;
+#else
+constexpr int tile_rows = 4;
+#endif
+HWY_INLINE std::int64_t tile_columns() { return 2 * static_cast<std::int64_t>(hn::Lanes(hn::ScalableTag<float>())); }
+constexpr std::int64_t max_tile = tile_rows * 2 * HWY_MAX_BYTES / static_cast<int>(sizeof(float));
+
+constexpr std::int64_t k_block = 512;                        // terms summed before the result is touched
+constexpr std::int64_t task_rows = 192;                      // rows of a task; with k_block of A they fit a second-level cache
+constexpr std::int64_t packed_limit = std::int64_t{4} << 20;  // floats of B packed at a time
+
+// A stretch of k: `segments` runs of `length` terms, contiguous in A.
+struct KBlock {
+  std::int64_t begin, segments, length;
+  std::int64_t size() const { return segments * length; }
+};
+
+// out (tile_rows, tile_columns) = A B over one block of k. `table` has tile_rows pointers for each segment.
+template <bool packed>
+HWY_INLINE void multiply_tile(const float* const* HWY_RESTRICT table, std::int64_t segments, std::int64_t length,
+                              const float* HWY_RESTRICT b, float* HWY_RESTRICT out) {
+  const hn::ScalableTag<float> d;
+  using V = hn::Vec<decltype(d)>;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  V left[tile_rows], right[tile_rows];
+#pragma GCC unroll 8
+  for (int i = 0; i < tile_rows; ++i) left[i] = right[i] = hn::Zero(d);
+  for (std::int64_t s = 0; s < segments; ++s, table += tile_rows) {
+    const float* rows[tile_rows];
+#pragma GCC unroll 8
+    for (int i = 0; i < tile_rows; ++i) rows[i] = table[packed ? 0 : i];
+    for (std::int64_t k = 0; k < length; ++k, b += 2 * lanes) {
+      const V b0 = hn::Load(d, b), b1 = hn::Load(d, b + lanes);
+#pragma GCC unroll 8
+      for (int i = 0; i < tile_rows; ++i) {
+        const V a = hn::Set(d, packed ? rows[0][k * tile_rows + i] : rows[i][k]);
+        left[i] = hn::MulAdd(a, b0, left[i]);
+        right[i] = hn::MulAdd(a, b1, right[i]);
+      }
+    }
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < tile_rows; ++i) {
+    hn::Store(left[i], d, out + 2 * i * lanes);
+    hn::Store(right[i], d, out + (2 * i + 1) * lanes);
+  }
+}
+
+// The first `count` elements, zero beyond.
+template <class D>
+HWY_INLINE hn::Vec<D> load_first(D d, const float* from, std::int64_t count) {
+  HWY_ALIGN float buffer[HWY_MAX_BYTES / sizeof(float)] = {};
+  for (std::int64_t j = 0; j < count; ++j) buffer[j] = from[j];
+  return hn::Load(d, buffer);
+}
+template <class D>
+HWY_INLINE void store_first(D d, hn::Vec<D> v, float* to, std::int64_t count) {
+  HWY_ALIGN float buffer[HWY_MAX_BYTES / sizeof(float)];
+  hn::Store(v, d, buffer);
+  for (std::int64_t j = 0; j < count; ++j) to[j] = buffer[j];
+}
+
+// Where one tile goes and what is done to it. Offsets are from the start of the result.
+struct TileTarget {
+  float* const* rows;           // of the result
+  const float* origin;          // of the result, which preactivation and residual mirror
+  std::int64_t count;           // rows that exist
+  std::int64_t column, columns;  // first column, columns that exist
+  bool add, last;               // add to the result; apply the epilogue
+};
+
+template <Activation kind>
+HWY_INLINE void store_tile(const float* HWY_RESTRICT tile, const TileTarget& to, const Epilogue<float>& e) {
+  const hn::ScalableTag<float> d;
+  using V = hn::Vec<decltype(d)>;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  for (std::int64_t i = 0; i < to.count; ++i) {
+    float* c = to.rows[i] + to.column;
+    const std::int64_t offset = c - to.origin;
+    for (std::int64_t j = 0; j < to.columns; j += lanes) {
+      const std::int64_t count = std::min(lanes, to.columns - j);
+      const bool whole = count == lanes;
+      const auto load = [&](const float* from) HWY_ATTR { return whole ? hn::LoadU(d, from) : load_first(d, from, count); };
+      const auto store = [&](V v, float* at) HWY_ATTR {
+        if (whole) {
+          hn::StoreU(v, d, at);
+        } else {
+          store_first(d, v, at, count);
+        }
+      };
+      V v = hn::Load(d, tile + 2 * i * lanes + j);
+      if (to.add) v = hn::Add(v, load(c + j));
+      if (to.last) {
+        if (e.bias) v = hn::Add(v, load(e.bias + to.column + j));
+        if (e.preactivation) store(v, e.preactivation + offset + j);
+        v = activate<kind>(d, v);
+        if (e.residual) v = hn::Add(v, load(e.residual + offset + j));
+      }
+      store(v, c + j);
+    }
+  }
+}
+
+// c (m, n) = epilogue(A B). `origin` is the start of the result.
+template <class A, class B, class C>
+void multiply(std::int64_t m, std::int64_t n, const A& a, const B& b, const C& c, const float* origin,
+              const Epilogue<float>& epilogue) {
+  if (m == 0 || n == 0) return;
+  const std::int64_t width = tile_columns(), panels = (n + width - 1) / width;
+  const std::int64_t blocks = a.blocks();
+  // Tasks cover task_rows rows and, when those are few, a part of the columns.
+  const std::int64_t rows_per_task = (std::min(m, task_rows) + tile_rows - 1) / tile_rows * tile_rows;
+  const std::int64_t row_tasks = (m + rows_per_task - 1) / rows_per_task;
+  const std::int64_t column_tasks = std::min(panels, (16 + row_tasks - 1) / row_tasks);
+  const std::int64_t panels_per_task = (panels + column_tasks - 1) / column_tasks;
+
+  for (std::int64_t first = 0; first < blocks;) {
+    std::int64_t end = first, packed_size = 0;
+    while (end < blocks && (end == first || packed_size + a.block(end).size() * panels * width <= packed_limit)) {
+      packed_size += a.block(end++).size() * panels * width;
+    }
+    const Scratch<float> packed(packed_size);
+    const std::int64_t k_begin = a.block(first).begin;
+    parallel_for((end - first) * panels, 4, [&](std::int64_t task, std::int64_t task_end) {
+      for (; task < task_end; ++task) {
+        const KBlock block = a.block(first + task / panels);
+        const std::int64_t panel = task % panels;
+        float* out = packed.data() + (block.begin - k_begin) * panels * width + panel * block.size() * width;
+        b.pack(block.begin, block.begin + block.size(), panel * width, std::min(n, (panel + 1) * width), width, out);
+      }
+    });
+    parallel_for(row_tasks * column_tasks, 1, [&](std::int64_t task, std::int64_t task_end) {
+      for (; task < task_end; ++task) {
+        const std::int64_t row_begin = task / column_tasks * rows_per_task, row_end = std::min(m, row_begin + rows_per_task);
+        const std::int64_t panel_begin = task % column_tasks * panels_per_task;
+        const std::int64_t panel_end = std::min(panels, panel_begin + panels_per_task);
+        const std::int64_t groups = (row_end - row_begin + tile_rows - 1) / tile_rows;
+        const Scratch<float*> c_rows(groups * tile_rows);
+        for (std::int64_t i = 0; i < groups * tile_rows; ++i) c_rows[i] = c.row(std::min(row_begin + i, row_end - 1));
+        for (std::int64_t kb = first; kb < end; ++kb) {
+          const KBlock block = a.block(kb);
+          const std::int64_t buffer = a.buffer_size(block);
+          const Scratch<const float*> table(groups * block.segments * tile_rows);
+          const Scratch<float> copies(groups * buffer);
+          for (std::int64_t g = 0; g < groups; ++g) {
+            a.fill(row_begin + g * tile_rows, row_end, block, copies.data() + g * buffer,
+                   table.data() + g * block.segments * tile_rows);
+          }
+          HWY_ALIGN float tile[max_tile];
+          for (std::int64_t p = panel_begin; p < panel_end; ++p) {
+            const float* panel =
+                packed.data() + (block.begin - k_begin) * panels * width + p * block.size() * width;
+            for (std::int64_t g = 0; g < groups; ++g) {
+              multiply_tile<A::packed>(table.data() + g * block.segments * tile_rows, block.segments, block.length, panel,
+                                       tile);
+              const TileTarget target{c_rows.data() + g * tile_rows,
+                                      origin,
+                                      std::min<std::int64_t>(tile_rows, row_end - row_begin - g * tile_rows),
+                                      p * width,
+                                      std::min(width, n - p * width),
+                                      kb > 0 || epilogue.accumulate,
+                                      kb == blocks - 1};
+              with_activation(target.last ? epilogue.activation : Activation::none,
+                              [&]<Activation kind>() HWY_ATTR { store_tile<kind>(tile, target, epilogue); });
+            }
+          }
+        }
+      }
+    });
+    first = end;
+  }
+}
+
+// Blocks of a contiguous k.
+struct PlainBlocks {
+  std::int64_t depth;
+  std::int64_t blocks() const { return std::max<std::int64_t>(1, (depth + k_block - 1) / k_block); }
+  KBlock block(std::int64_t i) const { return {i * k_block, 1, std::min(k_block, depth - i * k_block)}; }
+};
+
+// Rows of a row-major matrix, read where they lie.
+struct RowMajorA : PlainBlocks {
+  static constexpr bool packed = false;
+  const float* data;
+  std::int64_t stride;
+  RowMajorA(const float* from, std::int64_t row_stride, std::int64_t k) : PlainBlocks{k}, data(from), stride(row_stride) {}
+
+  std::int64_t buffer_size(const KBlock&) const { return 0; }
+  void fill(std::int64_t row, std::int64_t row_end, const KBlock& block, float*, const float** table) const {
+    for (int i = 0; i < tile_rows; ++i) table[i] = data + std::min(row + i, row_end - 1) * stride + block.begin;
+  }
+};
+
+// Columns of a row-major matrix, copied side by side.
+struct TransposedA : PlainBlocks {
+  static constexpr bool packed = true;
+  const float* data;
+  std::int64_t stride;
+  TransposedA(const float* from, std::int64_t row_stride, std::int64_t k)
+      : PlainBlocks{k}, data(from), stride(row_stride) {}
+
+  std::int64_t buffer_size(const KBlock& block) const { return block.size() * tile_rows; }
+  void fill(std::int64_t row, std::int64_t row_end, const KBlock& block, float* out, const float** table) const {
+    const std::int64_t count = std::min<std::int64_t>(tile_rows, row_end - row);
+    for (std::int64_t k = 0; k < block.size(); ++k) {
+      const float* from = data + (block.begin + k) * stride + row;
+      for (std::int64_t i = 0; i < tile_rows; ++i) out[k * tile_rows + i] = i < count ? from[i] : 0.0f;
+    }
+    table[0] = out;
+  }
+};
+
+// Rows of a row-major matrix as rows of B.
+struct RowMajorB {
+  const float* data;
+  std::int64_t stride;
+  void pack(std::int64_t k, std::int64_t k_end, std::int64_t n, std::int64_t n_end, std::int64_t columns, float* out) const {
+    for (; k < k_end; ++k, out += columns) {
+      const float* from = data + k * stride;
+      std::copy(from + n, from + n_end, out);
+      std::fill(out + (n_end - n), out + columns, 0.0f);
+    }
+  }
+};
+
+// Rows of a row-major matrix as columns of B.
+struct TransposedB {
+  const float* data;
+  std::int64_t stride;
+  void pack(std::int64_t k, std::int64_t k_end, std::int64_t n, std::int64_t n_end, std::int64_t columns, float* out) const {
+    const std::int64_t depth = k_end - k, count = n_end - n;
+    for (std::int64_t j = 0; j < count; ++j) {
+      const float* from = data + (n + j) * stride + k;
+      for (std::int64_t p = 0; p < depth; ++p) out[p * columns + j] = from[p];
+    }
+    for (std::int64_t j = count; j < columns; ++j) {
+      for (std::int64_t p = 0; p < depth; ++p) out[p * columns + j] = 0.0f;
+    }
+  }
+};
+
+struct RowMajorC {
+  float* data;
+  std::int64_t stride;
+  float* row(std::int64_t i) const { return data + i * stride; }
+};
+
+}  // namespace fovea::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif
