@@ -1,0 +1,391 @@
+#include "fovea/kernels/conv.h"
+
+#include <array>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/conv.cc"
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+#include "kernels/gemm-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace fovea::kernels::HWY_NAMESPACE {
+
+constexpr std::int64_t short_run = 16;  // channels below which a padded copy of the images pays for longer runs
+
+// k as runs of equal length: a patch's pixels, or its rows.
+struct RunBlocks {
+  std::int64_t runs, length;
+  std::int64_t runs_per_block() const { return std::max<std::int64_t>(1, k_block / length); }
+  std::int64_t blocks() const { return std::max<std::int64_t>(1, (runs + runs_per_block() - 1) / runs_per_block()); }
+  KBlock block(std::int64_t i) const {
+    const std::int64_t first = i * runs_per_block();
+    return {first * length, std::min(runs_per_block(), runs - first), length};
+  }
+};
+
+// The input patch under each pixel of the result, for one group of channels. Without padding or groups the KW pixels of a
+// patch row are one run; otherwise each pixel is one, and those outside the image read zeros.
+struct Patches {
+  Conv2dShape s;
+  const float* x;
+  const float* zeros;  // at least group_c() of them
+  std::int64_t group;
+
+  bool whole_rows() const { return s.padding == 0 && s.groups == 1; }
+  RunBlocks runs() const {
+    return whole_rows() ? RunBlocks{s.kh, s.kw * s.c} : RunBlocks{s.kh * s.kw, s.group_c()};
+  }
+
+  // Upper left corner of the patch of a pixel; may lie outside the image.
+  struct Corner {
+    std::int64_t n, y, x;
+  };
+  Corner corner(std::int64_t pixel) const {
+    const std::int64_t row = pixel / s.out_w();
+    return {row / s.out_h(), row % s.out_h() * s.stride - s.padding, pixel % s.out_w() * s.stride - s.padding};
+  }
+  const float* run(const Corner& at, std::int64_t index) const {
+    const std::int64_t ky = whole_rows() ? index : index / s.kw, kx = whole_rows() ? 0 : index % s.kw;
+    const std::int64_t iy = at.y + ky, ix = at.x + kx;
+    if (iy < 0 || iy >= s.h || ix < 0 || ix >= s.w) return zeros;
+    return x + ((at.n * s.h + iy) * s.w + ix) * s.c + group * s.group_c();
+  }
+};
+
+// Patches as rows of A.
+struct PatchesA : RunBlocks {
+  static constexpr bool packed = false;
+  Patches patches;
+  explicit PatchesA(const Patches& from) : RunBlocks(from.runs()), patches(from) {}
+
+  std::int64_t buffer_size(const KBlock&) const { return 0; }
+  void fill(std::int64_t row, std::int64_t row_end, const KBlock& block, float*, const float** table) const {
+    const std::int64_t first = block.begin / length;
+    for (int i = 0; i < tile_rows; ++i) {
+      const Patches::Corner at = patches.corner(std::min(row + i, row_end - 1));
+      for (std::int64_t r = 0; r < block.segments; ++r) table[r * tile_rows + i] = patches.run(at, first + r);
+    }
+  }
+};
+
+// Patches as rows of B: k counts pixels, columns the elements of a patch.
+struct PatchesB {
+  Patches patches;
+
+  struct Piece {
+    std::int64_t run, from, count, to;
+  };
+  void pack(std::int64_t k, std::int64_t k_end, std::int64_t n, std::int64_t n_end, std::int64_t columns, float* out) const {
+    const hn::ScalableTag<float> d;
+    const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+    const std::int64_t length = patches.runs().length;
+    std::array<Piece, 2 * HWY_MAX_BYTES / sizeof(float)> pieces;
+    std::size_t count = 0;
+    for (std::int64_t j = n; j < n_end; j += pieces[count++].count) {
+      pieces[count] = {j / length, j % length, std::min(length - j % length, n_end - j), j - n};
+    }
+    for (; k < k_end; ++k, out += columns) {
+      const Patches::Corner at = patches.corner(k);
+      for (std::size_t i = 0; i < count; ++i) {
+        const Piece& piece = pieces[i];
+        const float* from = patches.run(at, piece.run) + piece.from;
+        std::int64_t j = 0;
+        for (; j + lanes <= piece.count; j += lanes) hn::StoreU(hn::LoadU(d, from + j), d, out + piece.to + j);
+        for (; j < piece.count; ++j) out[piece.to + j] = from[j];
+      }
+      for (std::int64_t j = n_end - n; j < columns; ++j) out[j] = 0.0f;
+    }
+  }
+};
+
+// The pixels of dx whose coordinates agree modulo the stride see the same filter taps, each at its own pixel of dy. With
+// stride 1 there is one such phase.
+struct Phase {
+  Conv2dShape s;
+  std::int64_t py, px;  // remainders of (coordinate + padding)
+
+  static std::int64_t first(std::int64_t remainder, std::int64_t padding, std::int64_t stride) {
+    return ((remainder - padding) % stride + stride) % stride;
+  }
+  static std::int64_t count(std::int64_t extent, std::int64_t start, std::int64_t stride) {
+    return start >= extent ? 0 : (extent - start + stride - 1) / stride;
+  }
+  std::int64_t first_y() const { return first(py, s.padding, s.stride); }
+  std::int64_t first_x() const { return first(px, s.padding, s.stride); }
+  std::int64_t rows() const { return count(s.h, first_y(), s.stride); }
+  std::int64_t columns() const { return count(s.w, first_x(), s.stride); }
+  std::int64_t taps_y() const { return count(s.kh, py, s.stride); }
+  std::int64_t taps_x() const { return count(s.kw, px, s.stride); }
+  std::int64_t pixels() const { return s.n * rows() * columns(); }
+
+  struct Pixel {
+    std::int64_t n, y, x;  // in dx
+  };
+  Pixel pixel(std::int64_t i) const {
+    const std::int64_t row = i / columns();
+    return {row / rows(), first_y() + row % rows() * s.stride, first_x() + i % columns() * s.stride};
+  }
+};
+
+// For each pixel of a phase, the pixels of dy that its taps reach, as rows of A.
+struct OutputTapsA : RunBlocks {
+  static constexpr bool packed = false;
+  Phase phase;
+  const float* dy;
+  const float* zeros;
+  std::int64_t group;
+  OutputTapsA(const Phase& at, const float* grad, const float* zero, std::int64_t which)
+      : RunBlocks{at.taps_y() * at.taps_x(), at.s.group_o()}, phase(at), dy(grad), zeros(zero), group(which) {}
+
+  std::int64_t buffer_size(const KBlock&) const { return 0; }
+  void fill(std::int64_t row, std::int64_t row_end, const KBlock& block, float*, const float** table) const {
+    const Conv2dShape& s = phase.s;
+    const std::int64_t first_run = block.begin / length, height = s.out_h(), width = s.out_w();
+    for (int i = 0; i < tile_rows; ++i) {
+      const Phase::Pixel p = phase.pixel(std::min(row + i, row_end - 1));
+      const std::int64_t top = (p.y + s.padding - phase.py) / s.stride, left = (p.x + s.padding - phase.px) / s.stride;
+      for (std::int64_t r = 0; r < block.segments; ++r) {
+        const std::int64_t oy = top - (first_run + r) / phase.taps_x(), ox = left - (first_run + r) % phase.taps_x();
+        const bool inside = oy >= 0 && oy < height && ox >= 0 && ox < width;
+        table[r * tile_rows + i] = inside ? dy + ((p.n * height + oy) * width + ox) * s.o + group * s.group_o() : zeros;
+      }
+    }
+  }
+};
+
+// Filters of a phase as rows of B: k counts taps and, inside them, filters; columns are input channels.
+struct TapFiltersB {
+  Phase phase;
+  const float* w;
+  std::int64_t group;
+
+  void pack(std::int64_t k, std::int64_t k_end, std::int64_t n, std::int64_t n_end, std::int64_t columns, float* out) const {
+    const Conv2dShape& s = phase.s;
+    for (; k < k_end; ++k, out += columns) {
+      const std::int64_t tap = k / s.group_o(), o = group * s.group_o() + k % s.group_o();
+      const std::int64_t ky = phase.py + tap / phase.taps_x() * s.stride, kx = phase.px + tap % phase.taps_x() * s.stride;
+      const float* from = w + ((o * s.kh + ky) * s.kw + kx) * s.group_c();
+      std::copy(from + n, from + n_end, out);
+      std::fill(out + (n_end - n), out + columns, 0.0f);
+    }
+  }
+};
+
+struct PhaseC {
+  Phase phase;
+  float* dx;
+  std::int64_t group;
+  float* row(std::int64_t i) const {
+    const Conv2dShape& s = phase.s;
+    const Phase::Pixel p = phase.pixel(i);
+    return dx + ((p.n * s.h + p.y) * s.w + p.x) * s.c + group * s.group_c();
+  }
+};
+
+// Copies the images with their padding written out.
+void pad_images(const Conv2dShape& s, const float* x, float* out) {
+  const std::int64_t height = s.h + 2 * s.padding, row = (s.w + 2 * s.padding) * s.c;
+  parallel_for(s.n * height, 64, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      float* to = out + i * row;
+      const std::int64_t y = i % height - s.padding;
+      std::fill(to, to + row, 0.0f);
+      if (y < 0 || y >= s.h) continue;
+      const float* from = x + ((i / height) * s.h + y) * s.w * s.c;
+      std::copy(from, from + s.w * s.c, to + s.padding * s.c);
+    }
+  });
+}
+
+// The patches of a convolution, for whichever form of them reads fastest.
+class PatchSource {
+ public:
+  PatchSource(const Conv2dShape& s, const float* x)
+      : shape_(s), x_(x), copied_(s.groups == 1 && s.padding > 0 && s.c < short_run), zeros_(s.group_c()),
+        padded_(copied_ ? s.n * (s.h + 2 * s.padding) * (s.w + 2 * s.padding) * s.c : 0) {
+    std::fill(zeros_.data(), zeros_.data() + s.group_c(), 0.0f);
+    if (!copied_) return;
+    pad_images(s, x, padded_.data());
+    x_ = padded_.data();
+    shape_.h += 2 * s.padding;
+    shape_.w += 2 * s.padding;
+    shape_.padding = 0;
+  }
+  Patches group(std::int64_t g) const { return {shape_, x_, zeros_.data(), g}; }
+
+ private:
+  Conv2dShape shape_;
+  const float* x_;
+  bool copied_;
+  Scratch<float> zeros_, padded_;
+};
+
+void conv2d(const Conv2dShape& s, const float* x, const float* w, const float* bias, float* y) {
+  const PatchSource source(s, x);
+  for (std::int64_t g = 0; g < s.groups; ++g) {
+    const std::int64_t o = g * s.group_o();
+    multiply(s.pixels(), s.group_o(), PatchesA(source.group(g)), TransposedB{w + o * s.filter_size(), s.filter_size()},
+             RowMajorC{y + o, s.o}, y, {.bias = bias ? bias + o : nullptr});
+  }
+}
+
+void conv2d_input_grad(const Conv2dShape& s, const float* dy, const float* w, float* dx, bool accumulate) {
+  const Scratch<float> zeros(s.group_o());
+  std::fill(zeros.data(), zeros.data() + s.group_o(), 0.0f);
+  for (std::int64_t g = 0; g < s.groups; ++g) {
+    for (std::int64_t i = 0; i < s.stride * s.stride; ++i) {
+      const Phase phase{s, i / s.stride, i % s.stride};
+      multiply(phase.pixels(), s.group_c(), OutputTapsA(phase, dy, zeros.data(), g), TapFiltersB{phase, w, g},
+               PhaseC{phase, dx, g}, dx, {.accumulate = accumulate});
+    }
+  }
+}
+
+void conv2d_weight_grad(const Conv2dShape& s, const float* x, const float* dy, float* dw, bool accumulate) {
+  const PatchSource source(s, x);
+  for (std::int64_t g = 0; g < s.groups; ++g) {
+    const std::int64_t o = g * s.group_o();
+    multiply(s.group_o(), s.filter_size(), TransposedA(dy + o, s.o, s.pixels()), PatchesB{source.group(g)},
+             RowMajorC{dw + o * s.filter_size(), s.filter_size()}, dw, {.accumulate = accumulate});
+  }
+}
+
+// Depthwise convolutions have one filter per channel, so there is no product to share: vectors run along the channels.
+
+// Calls f(c, count) for vectors of channels; count is short at the end.
+template <class F>
+HWY_INLINE void for_channels(std::int64_t channels, F&& f) {
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(hn::ScalableTag<float>()));
+  for (std::int64_t c = 0; c < channels; c += lanes) f(c, std::min(lanes, channels - c));
+}
+HWY_INLINE auto load_some(const float* from, std::int64_t count) {
+  const hn::ScalableTag<float> d;
+  return count == static_cast<std::int64_t>(hn::Lanes(d)) ? hn::LoadU(d, from) : load_first(d, from, count);
+}
+HWY_INLINE void store_some(hn::Vec<hn::ScalableTag<float>> v, float* to, std::int64_t count) {
+  const hn::ScalableTag<float> d;
+  if (count == static_cast<std::int64_t>(hn::Lanes(d))) {
+    hn::StoreU(v, d, to);
+  } else {
+    store_first(d, v, to, count);
+  }
+}
+
+// out (columns, rows) = transposed in (rows, columns).
+void transpose_small(const float* in, std::int64_t rows, std::int64_t columns, float* out) {
+  for (std::int64_t i = 0; i < rows; ++i) {
+    for (std::int64_t j = 0; j < columns; ++j) out[j * rows + i] = in[i * columns + j];
+  }
+}
+
+void depthwise(const Conv2dShape& s, const float* x, const float* w, const float* bias, float* y) {
+  const hn::ScalableTag<float> d;
+  const Scratch<float> taps(s.kh * s.kw * s.c);
+  transpose_small(w, s.c, s.kh * s.kw, taps.data());
+  parallel_for(s.n * s.out_h(), 4, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t pixel = begin * s.out_w(); pixel < end * s.out_w(); ++pixel) {
+      const std::int64_t row = pixel / s.out_w(), n = row / s.out_h();
+      const std::int64_t top = row % s.out_h() * s.stride - s.padding, left = pixel % s.out_w() * s.stride - s.padding;
+      for_channels(s.c, [&](std::int64_t c, std::int64_t count) HWY_ATTR {
+        auto total = bias ? load_some(bias + c, count) : hn::Zero(d);
+        for (std::int64_t ky = std::max<std::int64_t>(0, -top); ky < std::min(s.kh, s.h - top); ++ky) {
+          for (std::int64_t kx = std::max<std::int64_t>(0, -left); kx < std::min(s.kw, s.w - left); ++kx) {
+            const float* from = x + ((n * s.h + top + ky) * s.w + left + kx) * s.c + c;
+            total = hn::MulAdd(load_some(from, count), load_some(taps.data() + (ky * s.kw + kx) * s.c + c, count), total);
+          }
+        }
+        store_some(total, y + pixel * s.c + c, count);
+      });
+    }
+  });
+}
+
+void depthwise_input_grad(const Conv2dShape& s, const float* dy, const float* w, float* dx, bool accumulate) {
+  const hn::ScalableTag<float> d;
+  const Scratch<float> taps(s.kh * s.kw * s.c);
+  transpose_small(w, s.c, s.kh * s.kw, taps.data());
+  parallel_for(s.n * s.h, 4, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t pixel = begin * s.w; pixel < end * s.w; ++pixel) {
+      const std::int64_t row = pixel / s.w, n = row / s.h, iy = row % s.h + s.padding, ix = pixel % s.w + s.padding;
+      for_channels(s.c, [&](std::int64_t c, std::int64_t count) HWY_ATTR {
+        auto total = accumulate ? load_some(dx + pixel * s.c + c, count) : hn::Zero(d);
+        for (std::int64_t ky = iy % s.stride; ky < std::min(s.kh, iy + 1); ky += s.stride) {
+          const std::int64_t oy = (iy - ky) / s.stride;
+          if (oy >= s.out_h()) continue;
+          for (std::int64_t kx = ix % s.stride; kx < std::min(s.kw, ix + 1); kx += s.stride) {
+            const std::int64_t ox = (ix - kx) / s.stride;
+            if (ox >= s.out_w()) continue;
+            const float* from = dy + ((n * s.out_h() + oy) * s.out_w() + ox) * s.c + c;
+            total = hn::MulAdd(load_some(from, count), load_some(taps.data() + (ky * s.kw + kx) * s.c + c, count), total);
+          }
+        }
+        store_some(total, dx + pixel * s.c + c, count);
+      });
+    }
+  });
+}
+
+void depthwise_weight_grad(const Conv2dShape& s, const float* x, const float* dy, float* dw, bool accumulate) {
+  constexpr std::int64_t parts = 16;  // partial sums, a constant: the bits do not depend on the number of threads
+  const std::int64_t grain = std::max<std::int64_t>(1, (s.n + parts - 1) / parts), size = s.kh * s.kw * s.c;
+  const Scratch<float> partial(std::max<std::int64_t>(1, chunk_count(s.n, grain)) * size);
+  parallel_for(s.n, grain, [&](std::int64_t begin, std::int64_t end) {
+    float* sums = partial.data() + begin / grain * size;
+    std::fill(sums, sums + size, 0.0f);
+    for (std::int64_t pixel = begin * s.out_h() * s.out_w(); pixel < end * s.out_h() * s.out_w(); ++pixel) {
+      const std::int64_t row = pixel / s.out_w(), n = row / s.out_h();
+      const std::int64_t top = row % s.out_h() * s.stride - s.padding, left = pixel % s.out_w() * s.stride - s.padding;
+      for (std::int64_t ky = std::max<std::int64_t>(0, -top); ky < std::min(s.kh, s.h - top); ++ky) {
+        for (std::int64_t kx = std::max<std::int64_t>(0, -left); kx < std::min(s.kw, s.w - left); ++kx) {
+          const float* from = x + ((n * s.h + top + ky) * s.w + left + kx) * s.c;
+          float* sum = sums + (ky * s.kw + kx) * s.c;
+          for_channels(s.c, [&](std::int64_t c, std::int64_t count) HWY_ATTR {
+            store_some(hn::MulAdd(load_some(from + c, count), load_some(dy + pixel * s.c + c, count),
+                                  load_some(sum + c, count)),
+                       sum + c, count);
+          });
+        }
+      }
+    }
+  });
+  for (std::int64_t part = 1; part < chunk_count(s.n, grain); ++part) {
+    for (std::int64_t i = 0; i < size; ++i) partial[i] += partial[part * size + i];
+  }
+  for (std::int64_t i = 0; i < size; ++i) {
+    const std::int64_t at = i % s.c * s.kh * s.kw + i / s.c;
+    const float value = s.n > 0 ? partial[i] : 0.0f;
+    dw[at] = accumulate ? dw[at] + value : value;
+  }
+}
+
+}  // namespace fovea::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace fovea::kernels {
+
+HWY_EXPORT(conv2d);
+HWY_EXPORT(conv2d_input_grad);
+HWY_EXPORT(conv2d_weight_grad);
+HWY_EXPORT(depthwise);
+HWY_EXPORT(depthwise_input_grad);
+HWY_EXPORT(depthwise_weight_grad);
+
+void conv2d_f32(const Conv2dShape& s, const float* x, const float* w, const float* bias, float* y) {
+  if (s.depthwise()) return HWY_DYNAMIC_DISPATCH(depthwise)(s, x, w, bias, y);
+  HWY_DYNAMIC_DISPATCH(conv2d)(s, x, w, bias, y);
+}
+
+void conv2d_input_grad_f32(const Conv2dShape& s, const float* dy, const float* w, float* dx, bool accumulate) {
+  if (s.depthwise()) return HWY_DYNAMIC_DISPATCH(depthwise_input_grad)(s, dy, w, dx, accumulate);
+  HWY_DYNAMIC_DISPATCH(conv2d_input_grad)(s, dy, w, dx, accumulate);
+}
+
+void conv2d_weight_grad_f32(const Conv2dShape& s, const float* x, const float* dy, float* dw, bool accumulate) {
+  if (s.depthwise()) return HWY_DYNAMIC_DISPATCH(depthwise_weight_grad)(s, x, dy, dw, accumulate);
+  HWY_DYNAMIC_DISPATCH(conv2d_weight_grad)(s, x, dy, dw, accumulate);
+}
+
+}  // namespace fovea::kernels
+#endif
