@@ -24,32 +24,57 @@ struct RunBlocks {
   }
 };
 
-// The input patch under each pixel of the result, for one group of channels. Without padding or groups the KW pixels of a
-// patch row are one run; otherwise each pixel is one, and those outside the image read zeros.
+// The input patch under each pixel of the result, for one group of channels. Without padding or groups the KW pixels of
+// a patch row are one run; otherwise each pixel is one, and those outside the image read zeros.
 struct Patches {
   Conv2dShape s;
   const float* x;
   const float* zeros;  // at least group_c() of them
   std::int64_t group;
+  std::int64_t out_h = s.out_h(), out_w = s.out_w();
 
   bool whole_rows() const { return s.padding == 0 && s.groups == 1; }
-  RunBlocks runs() const {
-    return whole_rows() ? RunBlocks{s.kh, s.kw * s.c} : RunBlocks{s.kh * s.kw, s.group_c()};
-  }
+  RunBlocks runs() const { return whole_rows() ? RunBlocks{s.kh, s.kw * s.c} : RunBlocks{s.kh * s.kw, s.group_c()}; }
 
-  // Upper left corner of the patch of a pixel; may lie outside the image.
-  struct Corner {
+  // A pixel of the result, walked in order.
+  struct Pixel {
     std::int64_t n, y, x;
   };
-  Corner corner(std::int64_t pixel) const {
-    const std::int64_t row = pixel / s.out_w();
-    return {row / s.out_h(), row % s.out_h() * s.stride - s.padding, pixel % s.out_w() * s.stride - s.padding};
+  Pixel pixel(std::int64_t index) const {
+    const std::int64_t row = index / out_w;
+    return {row / out_h, row % out_h, index % out_w};
   }
-  const float* run(const Corner& at, std::int64_t index) const {
+  void advance(Pixel& p) const {
+    if (++p.x < out_w) return;
+    p.x = 0;
+    if (++p.y < out_h) return;
+    p.y = 0;
+    ++p.n;
+  }
+
+  // A run inside the patch.
+  struct Run {
+    std::int64_t ky, kx, offset;  // offset: from the patch's corner, in elements
+  };
+  Run run(std::int64_t index) const {
     const std::int64_t ky = whole_rows() ? index : index / s.kw, kx = whole_rows() ? 0 : index % s.kw;
-    const std::int64_t iy = at.y + ky, ix = at.x + kx;
-    if (iy < 0 || iy >= s.h || ix < 0 || ix >= s.w) return zeros;
-    return x + ((at.n * s.h + iy) * s.w + ix) * s.c + group * s.group_c();
+    return {ky, kx, (ky * s.w + kx) * s.c + group * s.group_c()};
+  }
+
+  // The patch of one pixel; its corner may lie outside the image.
+  struct Patch {
+    const float* corner;
+    std::int64_t top, left;
+    bool inside;
+  };
+  Patch patch(const Pixel& p) const {
+    const std::int64_t top = p.y * s.stride - s.padding, left = p.x * s.stride - s.padding;
+    return {x + ((p.n * s.h + top) * s.w + left) * s.c, top, left,
+            top >= 0 && left >= 0 && top + s.kh <= s.h && left + s.kw <= s.w};
+  }
+  const float* at(const Patch& patch, const Run& run) const {
+    const std::int64_t iy = patch.top + run.ky, ix = patch.left + run.kx;
+    return patch.inside || (iy >= 0 && iy < s.h && ix >= 0 && ix < s.w) ? patch.corner + run.offset : zeros;
   }
 };
 
@@ -61,10 +86,16 @@ struct PatchesA : RunBlocks {
 
   std::int64_t buffer_size(const KBlock&) const { return 0; }
   void fill(std::int64_t row, std::int64_t row_end, const KBlock& block, float*, const float** table) const {
-    const std::int64_t first = block.begin / length;
+    std::array<Patches::Patch, tile_rows> rows;
+    Patches::Pixel pixel = patches.pixel(row);
     for (int i = 0; i < tile_rows; ++i) {
-      const Patches::Corner at = patches.corner(std::min(row + i, row_end - 1));
-      for (std::int64_t r = 0; r < block.segments; ++r) table[r * tile_rows + i] = patches.run(at, first + r);
+      rows[static_cast<std::size_t>(i)] = patches.patch(pixel);
+      if (row + i + 1 < row_end) patches.advance(pixel);
+    }
+    const std::int64_t first = block.begin / length;
+    for (std::int64_t r = 0; r < block.segments; ++r, table += tile_rows) {
+      const Patches::Run run = patches.run(first + r);
+      for (int i = 0; i < tile_rows; ++i) table[i] = patches.at(rows[static_cast<std::size_t>(i)], run);
     }
   }
 };
@@ -74,22 +105,25 @@ struct PatchesB {
   Patches patches;
 
   struct Piece {
-    std::int64_t run, from, count, to;
+    Patches::Run run;
+    std::int64_t from, count, to;
   };
-  void pack(std::int64_t k, std::int64_t k_end, std::int64_t n, std::int64_t n_end, std::int64_t columns, float* out) const {
+  void pack(std::int64_t k, std::int64_t k_end, std::int64_t n, std::int64_t n_end, std::int64_t columns,
+            float* out) const {
     const hn::ScalableTag<float> d;
     const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
     const std::int64_t length = patches.runs().length;
     std::array<Piece, 2 * HWY_MAX_BYTES / sizeof(float)> pieces;
     std::size_t count = 0;
     for (std::int64_t j = n; j < n_end; j += pieces[count++].count) {
-      pieces[count] = {j / length, j % length, std::min(length - j % length, n_end - j), j - n};
+      pieces[count] = {patches.run(j / length), j % length, std::min(length - j % length, n_end - j), j - n};
     }
-    for (; k < k_end; ++k, out += columns) {
-      const Patches::Corner at = patches.corner(k);
+    Patches::Pixel pixel = patches.pixel(k);
+    for (; k < k_end; ++k, out += columns, patches.advance(pixel)) {
+      const Patches::Patch patch = patches.patch(pixel);
       for (std::size_t i = 0; i < count; ++i) {
         const Piece& piece = pieces[i];
-        const float* from = patches.run(at, piece.run) + piece.from;
+        const float* from = patches.at(patch, piece.run) + piece.from;
         std::int64_t j = 0;
         for (; j + lanes <= piece.count; j += lanes) hn::StoreU(hn::LoadU(d, from + j), d, out + piece.to + j);
         for (; j < piece.count; ++j) out[piece.to + j] = from[j];
@@ -99,8 +133,8 @@ struct PatchesB {
   }
 };
 
-// The pixels of dx whose coordinates agree modulo the stride see the same filter taps, each at its own pixel of dy. With
-// stride 1 there is one such phase.
+// The pixels of dx whose coordinates agree modulo the stride see the same filter taps, each at its own pixel of dy.
+// With stride 1 there is one such phase.
 struct Phase {
   Conv2dShape s;
   std::int64_t py, px;  // remainders of (coordinate + padding)
@@ -142,13 +176,19 @@ struct OutputTapsA : RunBlocks {
   void fill(std::int64_t row, std::int64_t row_end, const KBlock& block, float*, const float** table) const {
     const Conv2dShape& s = phase.s;
     const std::int64_t first_run = block.begin / length, height = s.out_h(), width = s.out_w();
+    std::array<Phase::Pixel, tile_rows> rows;  // each row's pixel of dy under the first tap
     for (int i = 0; i < tile_rows; ++i) {
       const Phase::Pixel p = phase.pixel(std::min(row + i, row_end - 1));
-      const std::int64_t top = (p.y + s.padding - phase.py) / s.stride, left = (p.x + s.padding - phase.px) / s.stride;
-      for (std::int64_t r = 0; r < block.segments; ++r) {
-        const std::int64_t oy = top - (first_run + r) / phase.taps_x(), ox = left - (first_run + r) % phase.taps_x();
+      rows[static_cast<std::size_t>(i)] = {p.n, (p.y + s.padding - phase.py) / s.stride,
+                                           (p.x + s.padding - phase.px) / s.stride};
+    }
+    for (std::int64_t r = 0; r < block.segments; ++r, table += tile_rows) {
+      const std::int64_t ty = (first_run + r) / phase.taps_x(), tx = (first_run + r) % phase.taps_x();
+      for (int i = 0; i < tile_rows; ++i) {
+        const Phase::Pixel& p = rows[static_cast<std::size_t>(i)];
+        const std::int64_t oy = p.y - ty, ox = p.x - tx;
         const bool inside = oy >= 0 && oy < height && ox >= 0 && ox < width;
-        table[r * tile_rows + i] = inside ? dy + ((p.n * height + oy) * width + ox) * s.o + group * s.group_o() : zeros;
+        table[i] = inside ? dy + ((p.n * height + oy) * width + ox) * s.o + group * s.group_o() : zeros;
       }
     }
   }
@@ -160,11 +200,13 @@ struct TapFiltersB {
   const float* w;
   std::int64_t group;
 
-  void pack(std::int64_t k, std::int64_t k_end, std::int64_t n, std::int64_t n_end, std::int64_t columns, float* out) const {
+  void pack(std::int64_t k, std::int64_t k_end, std::int64_t n, std::int64_t n_end, std::int64_t columns,
+            float* out) const {
     const Conv2dShape& s = phase.s;
     for (; k < k_end; ++k, out += columns) {
       const std::int64_t tap = k / s.group_o(), o = group * s.group_o() + k % s.group_o();
-      const std::int64_t ky = phase.py + tap / phase.taps_x() * s.stride, kx = phase.px + tap % phase.taps_x() * s.stride;
+      const std::int64_t ky = phase.py + tap / phase.taps_x() * s.stride,
+                         kx = phase.px + tap % phase.taps_x() * s.stride;
       const float* from = w + ((o * s.kh + ky) * s.kw + kx) * s.group_c();
       std::copy(from + n, from + n_end, out);
       std::fill(out + (n_end - n), out + columns, 0.0f);
@@ -202,7 +244,10 @@ void pad_images(const Conv2dShape& s, const float* x, float* out) {
 class PatchSource {
  public:
   PatchSource(const Conv2dShape& s, const float* x)
-      : shape_(s), x_(x), copied_(s.groups == 1 && s.padding > 0 && s.c < short_run), zeros_(s.group_c()),
+      : shape_(s),
+        x_(x),
+        copied_(s.groups == 1 && s.padding > 0 && s.c < short_run),
+        zeros_(s.group_c()),
         padded_(copied_ ? s.n * (s.h + 2 * s.padding) * (s.w + 2 * s.padding) * s.c : 0) {
     std::fill(zeros_.data(), zeros_.data() + s.group_c(), 0.0f);
     if (!copied_) return;
@@ -292,7 +337,8 @@ void depthwise(const Conv2dShape& s, const float* x, const float* w, const float
         for (std::int64_t ky = std::max<std::int64_t>(0, -top); ky < std::min(s.kh, s.h - top); ++ky) {
           for (std::int64_t kx = std::max<std::int64_t>(0, -left); kx < std::min(s.kw, s.w - left); ++kx) {
             const float* from = x + ((n * s.h + top + ky) * s.w + left + kx) * s.c + c;
-            total = hn::MulAdd(load_some(from, count), load_some(taps.data() + (ky * s.kw + kx) * s.c + c, count), total);
+            total =
+                hn::MulAdd(load_some(from, count), load_some(taps.data() + (ky * s.kw + kx) * s.c + c, count), total);
           }
         }
         store_some(total, y + pixel * s.c + c, count);
@@ -317,7 +363,8 @@ void depthwise_input_grad(const Conv2dShape& s, const float* dy, const float* w,
             const std::int64_t ox = (ix - kx) / s.stride;
             if (ox >= s.out_w()) continue;
             const float* from = dy + ((n * s.out_h() + oy) * s.out_w() + ox) * s.c + c;
-            total = hn::MulAdd(load_some(from, count), load_some(taps.data() + (ky * s.kw + kx) * s.c + c, count), total);
+            total =
+                hn::MulAdd(load_some(from, count), load_some(taps.data() + (ky * s.kw + kx) * s.c + c, count), total);
           }
         }
         store_some(total, dx + pixel * s.c + c, count);

@@ -1,5 +1,5 @@
-// The packed micro-kernel and the loops around it, shared by every product: matrices and convolutions. Included once per
-// instruction set, after highway.h.
+// The packed micro-kernel and the loops around it, shared by every product: matrices and convolutions. Included once
+// per instruction set, after highway.h.
 //
 // Operands are described by three small types:
 //   A  int64 blocks(), KBlock block(i)                 how k is cut: fixed by shapes alone
@@ -37,9 +37,11 @@ constexpr int tile_rows = 4;
 HWY_INLINE std::int64_t tile_columns() { return 2 * static_cast<std::int64_t>(hn::Lanes(hn::ScalableTag<float>())); }
 constexpr std::int64_t max_tile = tile_rows * 2 * HWY_MAX_BYTES / static_cast<int>(sizeof(float));
 
-constexpr std::int64_t k_block = 512;                        // terms summed before the result is touched
-constexpr std::int64_t task_rows = 192;                      // rows of a task; with k_block of A they fit a second-level cache
+constexpr std::int64_t k_block = 512;    // terms summed before the result is touched
+constexpr std::int64_t task_rows = 192;  // rows of a task; with k_block of A they fit a second-level cache
 constexpr std::int64_t packed_limit = std::int64_t{4} << 20;  // floats of B packed at a time
+constexpr std::int64_t split_limit = std::int64_t{1} << 18;   // floats of a result that is summed in parts
+constexpr std::int64_t max_parts = 16;
 
 // A stretch of k: `segments` runs of `length` terms, contiguous in A.
 struct KBlock {
@@ -94,11 +96,11 @@ HWY_INLINE void store_first(D d, hn::Vec<D> v, float* to, std::int64_t count) {
 
 // Where one tile goes and what is done to it. Offsets are from the start of the result.
 struct TileTarget {
-  float* const* rows;           // of the result
-  const float* origin;          // of the result, which preactivation and residual mirror
-  std::int64_t count;           // rows that exist
+  float* const* rows;            // of the result
+  const float* origin;           // of the result, which preactivation and residual mirror
+  std::int64_t count;            // rows that exist
   std::int64_t column, columns;  // first column, columns that exist
-  bool add, last;               // add to the result; apply the epilogue
+  bool add, last;                // add to the result; apply the epilogue
 };
 
 template <Activation kind>
@@ -112,7 +114,8 @@ HWY_INLINE void store_tile(const float* HWY_RESTRICT tile, const TileTarget& to,
     for (std::int64_t j = 0; j < to.columns; j += lanes) {
       const std::int64_t count = std::min(lanes, to.columns - j);
       const bool whole = count == lanes;
-      const auto load = [&](const float* from) HWY_ATTR { return whole ? hn::LoadU(d, from) : load_first(d, from, count); };
+      const auto load = [&](const float* from)
+                            HWY_ATTR { return whole ? hn::LoadU(d, from) : load_first(d, from, count); };
       const auto store = [&](V v, float* at) HWY_ATTR {
         if (whole) {
           hn::StoreU(v, d, at);
@@ -133,73 +136,151 @@ HWY_INLINE void store_tile(const float* HWY_RESTRICT tile, const TileTarget& to,
   }
 }
 
-// c (m, n) = epilogue(A B). `origin` is the start of the result.
+// Rows of a row-major result.
+struct RowMajorC {
+  float* data;
+  std::int64_t stride;
+  float* row(std::int64_t i) const { return data + i * stride; }
+};
+
+// Rows [begin, end) of A over one block of k, ready for the micro-kernel, and where their results go.
+template <class A>
+class RowGroups {
+ public:
+  template <class C>
+  RowGroups(const A& a, const KBlock& block, std::int64_t begin, std::int64_t end, const C& c)
+      : block_(block),
+        rows_(end - begin),
+        groups_((rows_ + tile_rows - 1) / tile_rows),
+        results_(groups_ * tile_rows),
+        table_(groups_ * block.segments * tile_rows),
+        copies_(groups_ * a.buffer_size(block)) {
+    for (std::int64_t i = 0; i < groups_ * tile_rows; ++i) results_[i] = c.row(std::min(begin + i, end - 1));
+    for (std::int64_t g = 0; g < groups_; ++g) {
+      a.fill(begin + g * tile_rows, end, block, copies_.data() + g * a.buffer_size(block),
+             table_.data() + g * block.segments * tile_rows);
+    }
+  }
+
+  // Columns [n, n_end) of the result from the packed panel of B.
+  void multiply(const float* panel, std::int64_t n, std::int64_t n_end, const float* origin, bool add, bool last,
+                const Epilogue<float>& epilogue) const {
+    HWY_ALIGN float tile[max_tile];
+    for (std::int64_t g = 0; g < groups_; ++g) {
+      multiply_tile<A::packed>(table_.data() + g * block_.segments * tile_rows, block_.segments, block_.length, panel,
+                               tile);
+      const std::int64_t count = std::min<std::int64_t>(tile_rows, rows_ - g * tile_rows);
+      const TileTarget target{results_.data() + g * tile_rows, origin, count, n, n_end - n, add, last};
+      with_activation(last ? epilogue.activation : Activation::none,
+                      [&]<Activation kind>() HWY_ATTR { store_tile<kind>(tile, target, epilogue); });
+    }
+  }
+
+ private:
+  KBlock block_;
+  std::int64_t rows_, groups_;
+  Scratch<float*> results_;
+  Scratch<const float*> table_;
+  Scratch<float> copies_;
+};
+
+// c (m, n) = epilogue(A B), cut into tasks by rows and columns. `origin` is the start of the result.
 template <class A, class B, class C>
-void multiply(std::int64_t m, std::int64_t n, const A& a, const B& b, const C& c, const float* origin,
-              const Epilogue<float>& epilogue) {
-  if (m == 0 || n == 0) return;
+void multiply_tiled(std::int64_t m, std::int64_t n, const A& a, const B& b, const C& c, const float* origin,
+                    const Epilogue<float>& epilogue) {
   const std::int64_t width = tile_columns(), panels = (n + width - 1) / width;
   const std::int64_t blocks = a.blocks();
   // Tasks cover task_rows rows and, when those are few, a part of the columns.
   const std::int64_t rows_per_task = (std::min(m, task_rows) + tile_rows - 1) / tile_rows * tile_rows;
   const std::int64_t row_tasks = (m + rows_per_task - 1) / rows_per_task;
-  const std::int64_t column_tasks = std::min(panels, (16 + row_tasks - 1) / row_tasks);
-  const std::int64_t panels_per_task = (panels + column_tasks - 1) / column_tasks;
+  const std::int64_t panels_per_task = std::max<std::int64_t>(1, panels * row_tasks / 16);
+  const std::int64_t column_tasks =
+      (panels + std::min(panels, panels_per_task) - 1) / std::min(panels, panels_per_task);
 
-  for (std::int64_t first = 0; first < blocks;) {
-    std::int64_t end = first, packed_size = 0;
-    while (end < blocks && (end == first || packed_size + a.block(end).size() * panels * width <= packed_limit)) {
-      packed_size += a.block(end++).size() * panels * width;
+  for (std::int64_t first = 0, end = 0; first < blocks; first = end) {
+    std::int64_t depth = 0;  // of the blocks [first, end), whose B is packed at once
+    for (end = first; end < blocks && (end == first || (depth + a.block(end).size()) * panels * width <= packed_limit);
+         ++end) {
+      depth += a.block(end).size();
     }
-    const Scratch<float> packed(packed_size);
-    const std::int64_t k_begin = a.block(first).begin;
+    const Scratch<float> packed(depth * panels * width);
+    const auto packed_panel = [&, k_begin = a.block(first).begin](const KBlock& block, std::int64_t panel) {
+      return packed.data() + ((block.begin - k_begin) * panels + panel * block.size()) * width;
+    };
     parallel_for((end - first) * panels, 4, [&](std::int64_t task, std::int64_t task_end) {
       for (; task < task_end; ++task) {
         const KBlock block = a.block(first + task / panels);
         const std::int64_t panel = task % panels;
-        float* out = packed.data() + (block.begin - k_begin) * panels * width + panel * block.size() * width;
-        b.pack(block.begin, block.begin + block.size(), panel * width, std::min(n, (panel + 1) * width), width, out);
+        b.pack(block.begin, block.begin + block.size(), panel * width, std::min(n, (panel + 1) * width), width,
+               packed_panel(block, panel));
       }
     });
     parallel_for(row_tasks * column_tasks, 1, [&](std::int64_t task, std::int64_t task_end) {
       for (; task < task_end; ++task) {
-        const std::int64_t row_begin = task / column_tasks * rows_per_task, row_end = std::min(m, row_begin + rows_per_task);
-        const std::int64_t panel_begin = task % column_tasks * panels_per_task;
-        const std::int64_t panel_end = std::min(panels, panel_begin + panels_per_task);
-        const std::int64_t groups = (row_end - row_begin + tile_rows - 1) / tile_rows;
-        const Scratch<float*> c_rows(groups * tile_rows);
-        for (std::int64_t i = 0; i < groups * tile_rows; ++i) c_rows[i] = c.row(std::min(row_begin + i, row_end - 1));
-        for (std::int64_t kb = first; kb < end; ++kb) {
-          const KBlock block = a.block(kb);
-          const std::int64_t buffer = a.buffer_size(block);
-          const Scratch<const float*> table(groups * block.segments * tile_rows);
-          const Scratch<float> copies(groups * buffer);
-          for (std::int64_t g = 0; g < groups; ++g) {
-            a.fill(row_begin + g * tile_rows, row_end, block, copies.data() + g * buffer,
-                   table.data() + g * block.segments * tile_rows);
-          }
-          HWY_ALIGN float tile[max_tile];
-          for (std::int64_t p = panel_begin; p < panel_end; ++p) {
-            const float* panel =
-                packed.data() + (block.begin - k_begin) * panels * width + p * block.size() * width;
-            for (std::int64_t g = 0; g < groups; ++g) {
-              multiply_tile<A::packed>(table.data() + g * block.segments * tile_rows, block.segments, block.length, panel,
-                                       tile);
-              const TileTarget target{c_rows.data() + g * tile_rows,
-                                      origin,
-                                      std::min<std::int64_t>(tile_rows, row_end - row_begin - g * tile_rows),
-                                      p * width,
-                                      std::min(width, n - p * width),
-                                      kb > 0 || epilogue.accumulate,
-                                      kb == blocks - 1};
-              with_activation(target.last ? epilogue.activation : Activation::none,
-                              [&]<Activation kind>() HWY_ATTR { store_tile<kind>(tile, target, epilogue); });
-            }
+        const std::int64_t row = task / column_tasks * rows_per_task, panel = task % column_tasks * panels_per_task;
+        for (std::int64_t i = first; i < end; ++i) {
+          const KBlock block = a.block(i);
+          const RowGroups<A> groups(a, block, row, std::min(m, row + rows_per_task), c);
+          for (std::int64_t p = panel; p < std::min(panels, panel + panels_per_task); ++p) {
+            groups.multiply(packed_panel(block, p), p * width, std::min(n, (p + 1) * width), origin,
+                            i > 0 || epilogue.accumulate, i == blocks - 1, epilogue);
           }
         }
       }
     });
-    first = end;
+  }
+}
+
+// c (m, n) = or += A B with k cut into `parts`, each summed on its own: for small results of long sums, such as the
+// gradients of weights.
+template <class A, class B, class C>
+void multiply_split(std::int64_t parts, std::int64_t m, std::int64_t n, const A& a, const B& b, const C& c,
+                    bool accumulate) {
+  const std::int64_t width = tile_columns(), blocks = a.blocks();
+  const Scratch<float> partial(parts * m * n);
+  parallel_for(parts, 1, [&](std::int64_t part, std::int64_t part_end) {
+    for (; part < part_end; ++part) {
+      float* sum = partial.data() + part * m * n;
+      const std::int64_t first = blocks * part / parts;
+      for (std::int64_t i = first; i < blocks * (part + 1) / parts; ++i) {
+        const KBlock block = a.block(i);
+        const RowGroups<A> groups(a, block, 0, m, RowMajorC{sum, n});
+        const Scratch<float> panel(block.size() * width);
+        for (std::int64_t j = 0; j < n; j += width) {
+          const std::int64_t j_end = std::min(n, j + width);
+          b.pack(block.begin, block.begin + block.size(), j, j_end, width, panel.data());
+          groups.multiply(panel.data(), j, j_end, sum, i > first, false, {});
+        }
+      }
+    }
+  });
+  parallel_for(m, std::max<std::int64_t>(1, 16384 / n), [&](std::int64_t row, std::int64_t row_end) {
+    for (; row < row_end; ++row) {
+      float* to = c.row(row);
+      for (std::int64_t part = 0; part < parts; ++part) {
+        const float* from = partial.data() + (part * m + row) * n;
+        if (part == 0 && !accumulate) {
+          std::copy(from, from + n, to);
+        } else {
+          for (std::int64_t j = 0; j < n; ++j) to[j] += from[j];
+        }
+      }
+    }
+  });
+}
+
+// c (m, n) = epilogue(A B). `origin` is the start of the result.
+template <class A, class B, class C>
+void multiply(std::int64_t m, std::int64_t n, const A& a, const B& b, const C& c, const float* origin,
+              const Epilogue<float>& epilogue) {
+  if (m == 0 || n == 0) return;
+  const bool plain =
+      !epilogue.bias && !epilogue.preactivation && !epilogue.residual && epilogue.activation == Activation::none;
+  const std::int64_t parts = std::min(max_parts, a.blocks() / 2);  // by shape alone: it decides the bits
+  if (plain && m * n <= split_limit && parts > 1) {
+    multiply_split(parts, m, n, a, b, c, epilogue.accumulate);
+  } else {
+    multiply_tiled(m, n, a, b, c, origin, epilogue);
   }
 }
 
@@ -215,7 +296,8 @@ struct RowMajorA : PlainBlocks {
   static constexpr bool packed = false;
   const float* data;
   std::int64_t stride;
-  RowMajorA(const float* from, std::int64_t row_stride, std::int64_t k) : PlainBlocks{k}, data(from), stride(row_stride) {}
+  RowMajorA(const float* from, std::int64_t row_stride, std::int64_t k)
+      : PlainBlocks{k}, data(from), stride(row_stride) {}
 
   std::int64_t buffer_size(const KBlock&) const { return 0; }
   void fill(std::int64_t row, std::int64_t row_end, const KBlock& block, float*, const float** table) const {
@@ -233,12 +315,16 @@ struct TransposedA : PlainBlocks {
 
   std::int64_t buffer_size(const KBlock& block) const { return block.size() * tile_rows; }
   void fill(std::int64_t row, std::int64_t row_end, const KBlock& block, float* out, const float** table) const {
-    const std::int64_t count = std::min<std::int64_t>(tile_rows, row_end - row);
-    for (std::int64_t k = 0; k < block.size(); ++k) {
-      const float* from = data + (block.begin + k) * stride + row;
-      for (std::int64_t i = 0; i < tile_rows; ++i) out[k * tile_rows + i] = i < count ? from[i] : 0.0f;
-    }
     table[0] = out;
+    const float* from = data + block.begin * stride + row;
+    const std::int64_t count = std::min<std::int64_t>(tile_rows, row_end - row);
+    for (std::int64_t k = 0; k < block.size(); ++k, from += stride, out += tile_rows) {
+      if (count == tile_rows) {
+        for (int i = 0; i < tile_rows; ++i) out[i] = from[i];
+      } else {
+        for (std::int64_t i = 0; i < tile_rows; ++i) out[i] = i < count ? from[i] : 0.0f;
+      }
+    }
   }
 };
 
@@ -246,7 +332,8 @@ struct TransposedA : PlainBlocks {
 struct RowMajorB {
   const float* data;
   std::int64_t stride;
-  void pack(std::int64_t k, std::int64_t k_end, std::int64_t n, std::int64_t n_end, std::int64_t columns, float* out) const {
+  void pack(std::int64_t k, std::int64_t k_end, std::int64_t n, std::int64_t n_end, std::int64_t columns,
+            float* out) const {
     for (; k < k_end; ++k, out += columns) {
       const float* from = data + k * stride;
       std::copy(from + n, from + n_end, out);
@@ -259,7 +346,8 @@ struct RowMajorB {
 struct TransposedB {
   const float* data;
   std::int64_t stride;
-  void pack(std::int64_t k, std::int64_t k_end, std::int64_t n, std::int64_t n_end, std::int64_t columns, float* out) const {
+  void pack(std::int64_t k, std::int64_t k_end, std::int64_t n, std::int64_t n_end, std::int64_t columns,
+            float* out) const {
     const std::int64_t depth = k_end - k, count = n_end - n;
     for (std::int64_t j = 0; j < count; ++j) {
       const float* from = data + (n + j) * stride + k;
@@ -269,12 +357,6 @@ struct TransposedB {
       for (std::int64_t p = 0; p < depth; ++p) out[p * columns + j] = 0.0f;
     }
   }
-};
-
-struct RowMajorC {
-  float* data;
-  std::int64_t stride;
-  float* row(std::int64_t i) const { return data + i * stride; }
 };
 
 }  // namespace fovea::kernels::HWY_NAMESPACE

@@ -9,8 +9,8 @@
 HWY_BEFORE_NAMESPACE();
 namespace fovea::kernels::HWY_NAMESPACE {
 
-void gemm(std::int64_t m, std::int64_t n, std::int64_t k, const MatrixView<float>& a, const MatrixView<float>& b, float* c,
-          std::int64_t c_stride, const Epilogue<float>& epilogue) {
+void gemm(std::int64_t m, std::int64_t n, std::int64_t k, const MatrixView<float>& a, const MatrixView<float>& b,
+          float* c, std::int64_t c_stride, const Epilogue<float>& epilogue) {
   const auto with_b = [&](const auto& left) {
     if (b.transposed) {
       multiply(m, n, left, TransposedB{b.data, b.stride}, RowMajorC{c, c_stride}, c, epilogue);

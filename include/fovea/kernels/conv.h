@@ -8,27 +8,28 @@ namespace fovea::kernels {
 
 // Extents of one convolution.
 struct Conv2dShape {
-  std::int64_t n, h, w, c;     // images
-  std::int64_t o, kh, kw;      // filters
+  std::int64_t n, h, w, c;  // images
+  std::int64_t o, kh, kw;   // filters
   std::int64_t stride = 1, padding = 0, groups = 1;
 
   std::int64_t out_h() const { return (h + 2 * padding - kh) / stride + 1; }
   std::int64_t out_w() const { return (w + 2 * padding - kw) / stride + 1; }
-  std::int64_t pixels() const { return n * out_h() * out_w(); }       // of the result
+  std::int64_t pixels() const { return n * out_h() * out_w(); }  // of the result
   std::int64_t group_c() const { return c / groups; }
   std::int64_t group_o() const { return o / groups; }
   std::int64_t filter_size() const { return kh * kw * group_c(); }
   bool depthwise() const { return groups == c && o == c && groups > 1; }
 };
 
-// y (N, OH, OW, O) = x * w + bias; the bias (O) may be null. No im2col matrix is stored: the GEMM's micro-kernel reads the
-// images through pointers.
+// y (N, OH, OW, O) = x * w + bias; the bias (O) may be null. No im2col matrix is stored: the GEMM's micro-kernel reads
+// the images through pointers.
 FOVEA_API void conv2d_f32(const Conv2dShape& s, const float* x, const float* w, const float* bias, float* y);
 
 // dx (N, H, W, C) = or += the gradient with respect to the images.
 FOVEA_API void conv2d_input_grad_f32(const Conv2dShape& s, const float* dy, const float* w, float* dx, bool accumulate);
 
 // dw = or += the gradient with respect to the filters.
-FOVEA_API void conv2d_weight_grad_f32(const Conv2dShape& s, const float* x, const float* dy, float* dw, bool accumulate);
+FOVEA_API void conv2d_weight_grad_f32(const Conv2dShape& s, const float* x, const float* dy, float* dw,
+                                      bool accumulate);
 
 }  // namespace fovea::kernels
