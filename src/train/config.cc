@@ -91,7 +91,7 @@ void fields(Config& c, auto&& f) {
 
 std::string join(const std::vector<std::string>& names) {
   std::string text;
-  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+  for (const std::string& name : names) text += concat(text.empty() ? "" : ", ", name);
   return text;
 }
 
