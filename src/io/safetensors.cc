@@ -31,7 +31,7 @@ struct FileType {
   std::int64_t bytes;  // of one element in the file
   DType dtype;         // in memory
 };
-// Types that are stored as they lie in memory come first, so that writing finds BOOL's u8 under "U8".
+// Those that are written come first: f32 is written as F32, not as F16, and u8 as U8, not as BOOL.
 constexpr std::array file_types{FileType{"F32", 4, DType::f32},   FileType{"F64", 8, DType::f64},
                                 FileType{"BF16", 2, DType::bf16}, FileType{"I32", 4, DType::i32},
                                 FileType{"I64", 8, DType::i64},   FileType{"U8", 1, DType::u8},

@@ -184,7 +184,7 @@ template <class Field>
 Json write_field(Field&& field) {
   using T = std::decay_t<Field>;
   if constexpr (std::is_same_v<T, RawJson>) {
-    return Json::parse(field.text);
+    return io::detail::parse_json<Json>(field.text, "[config] JSON text of a field");
   } else if constexpr (std::is_same_v<T, Choice>) {
     return field.text;
   } else if constexpr (std::is_constructible_v<Json, T>) {
@@ -205,6 +205,19 @@ Config read_config(const Json& json, const std::string& source) {
   Config config;
   read_section(json, config, Place{source, ""});
   return config;
+}
+
+// "a.b.c" as its parts.
+std::vector<std::string> split_key(std::string_view key, const std::string& source) {
+  std::vector<std::string> parts;
+  for (std::size_t begin = 0; begin <= key.size();) {
+    const std::size_t end = std::min(key.find('.', begin), key.size());
+    FOVEA_CHECK(end > begin, "[config] ", source, ": expected KEY=VALUE with a key such as train.minutes");
+    parts.emplace_back(key.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  FOVEA_CHECK(parts.size() < io::detail::max_json_depth, "[config] ", source, ": the key has too many parts");
+  return parts;
 }
 
 // The value of an assignment. Where there is text now, everything but a quoted text or an object is text as it stands.
@@ -229,20 +242,15 @@ Config load_config(const std::string& path) { return parse_config(io::read_file(
 void apply_set(Config& config, std::string_view assignment) {
   const std::string source = concat("--set ", assignment);
   const std::size_t equals = assignment.find('=');
-  FOVEA_CHECK(equals != std::string_view::npos && equals > 0, "[config] ", source, ": expected KEY=VALUE");
+  FOVEA_CHECK(equals != std::string_view::npos, "[config] ", source, ": expected KEY=VALUE");
   Json json = write_section(config);
   Json* node = &json;
-  std::string path;
-  int depth = 0;
-  for (std::string_view rest = assignment.substr(0, equals); !rest.empty();) {
-    FOVEA_CHECK(++depth < io::detail::max_json_depth, "[config] ", source, ": the key has too many parts");
-    FOVEA_CHECK(node->is_object(), "[config] ", source, ": ", path, " is ", to_text(*node), ", it has no keys");
-    const std::size_t dot = std::min(rest.find('.'), rest.size());
-    const std::string key(rest.substr(0, dot));
-    path += (path.empty() ? "" : ".") + key;
+  Place place{source, ""};
+  for (const std::string& key : split_key(assignment.substr(0, equals), source)) {
+    if (node->is_null()) *node = Json::object();
+    if (!node->is_object()) place.fail_with(*node, "an object, to set a part of it");
     node = &(*node)[key];
-    rest.remove_prefix(std::min(dot + 1, rest.size()));
-    if (node->is_null() && !rest.empty()) *node = Json::object();
+    place = place / key;
   }
   *node = parse_value(assignment.substr(equals + 1), *node);
   config = read_config(json, source);

@@ -205,11 +205,13 @@ TEST(ConfigSet, ErrorsNameTheAssignment) {
             "[config] --set train.minute=3: unknown key train.minute\nhint: did you mean train.minutes?");
   EXPECT_EQ(set_error("train.epochs=many"),
             "[config] --set train.epochs=many: train.epochs is \"many\", expected a whole number from 1");
-  EXPECT_EQ(set_error("model.embed=3"), "[config] --set model.embed=3: model is \"small-resnet-cbow\", it has no keys");
+  EXPECT_EQ(set_error("model.embed=3"),
+            "[config] --set model.embed=3: model is \"small-resnet-cbow\", expected an object, to set a part of it");
   EXPECT_EQ(set_error("output"), "[config] --set output: expected KEY=VALUE");
-  EXPECT_EQ(set_error("=3"), "[config] --set =3: expected KEY=VALUE");
-  EXPECT_NE(set_error("train..seed=3"), "");
-  EXPECT_NE(set_error(".=3"), "");
+  for (const char* key : {"", ".", "train..seed", ".train", "train.", "train.seed."}) {
+    EXPECT_EQ(set_error(concat(key, "=3")),
+              concat("[config] --set ", key, "=3: expected KEY=VALUE with a key such as train.minutes"));
+  }
   EXPECT_NE(set_error("train=3"), "");
   EXPECT_NE(set_error("train.\xff=3"), "");
   EXPECT_NE(set_error("model.image" + std::string(100000, '.') + "=3"), "");
@@ -222,6 +224,13 @@ TEST(ConfigSet, AFailedChangeLeavesTheConfigAlone) {
   Config config;
   EXPECT_THROW(apply_set(config, "train.epochs=0"), Error);
   EXPECT_EQ(dump_config(config), dump_config(Config()));
+}
+
+TEST(ConfigSet, AModelThatIsNotJsonIsAnError) {
+  Config config;
+  config.model = "ViT-B-32";  // without the quotes of JSON text
+  EXPECT_THROW(dump_config(config), Error);
+  EXPECT_THROW(apply_set(config, "train.seed=1"), Error);
 }
 
 TEST(ScheduleConfig, WarmupCountsStepsOrAFraction) {
