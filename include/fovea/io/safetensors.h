@@ -1,0 +1,29 @@
+// Files of named tensors in Hugging Face's safetensors format: a length, a JSON header, then the elements
+// (github.com/huggingface/safetensors, README.md, "Format").
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "fovea/core/export.h"
+#include "fovea/tensor/tensor.h"
+
+namespace fovea::io {
+
+using TensorMap = std::map<std::string, Tensor>;
+using Metadata = std::map<std::string, std::string>;
+
+// Reads every tensor of a file. F32, F64, BF16, I32, I64 and U8 keep their type, F16 is widened to f32 and BOOL becomes
+// u8. Throws Error naming the file, the tensor and the byte when the header is malformed, when a tensor's bytes do not
+// fit its type and shape, when the tensors leave holes, overlap or run past the end, and for other element types.
+FOVEA_API TensorMap load_safetensors(const std::string& path);
+
+// The file's `__metadata__`; empty when it has none. Reads and checks the header alone.
+FOVEA_API Metadata load_safetensors_metadata(const std::string& path);
+
+// Writes tensors so that the data begins at a multiple of 8 bytes and each tensor at a multiple of its element: wider
+// types first, then by name. An existing file is replaced only once the new one is complete. Throws Error when a tensor
+// is undefined, a name is reserved or text is not UTF-8, and when the file cannot be written.
+FOVEA_API void save_safetensors(const std::string& path, const TensorMap& tensors, const Metadata& metadata = {});
+
+}  // namespace fovea::io

@@ -1,0 +1,87 @@
+// Everything a training run is told: a JSON file over defaults, and `--set` over both.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "fovea/core/export.h"
+
+namespace fovea::train {
+
+struct DataConfig {
+  std::string path = "data/emoji_clipart";  // a folder with captions.tsv, or a .tsv file
+  std::string train_split = "train";
+  std::string image_column = "image", split_column = "split";
+  std::vector<std::string> caption_columns{"caption"};  // the first one is what evaluation asks for
+  std::int64_t batch_size = 256;
+  std::int64_t workers = 1;      // loading threads; 0: the training thread loads
+  std::string transform = "{}";  // JSON text, read by the image transforms
+};
+
+struct ObjectiveConfig {
+  std::string name = "info_nce";
+};
+
+struct OptimConfig {  // AdamW
+  double lr = 1e-3;   // after the warm-up
+  std::array<double, 2> betas{0.9, 0.98};
+  double eps = 1e-6, weight_decay = 0.1;
+};
+
+struct ScheduleConfig {
+  std::string kind = "cosine";
+  double warmup_fraction = 0.05;  // of all steps
+  std::int64_t warmup_steps = 0;  // when positive, counts instead of the fraction
+
+  // Steps of warm-up in a run of `total_steps`.
+  std::int64_t warmup(std::int64_t total_steps) const {
+    return warmup_steps > 0 ? warmup_steps
+                            : static_cast<std::int64_t>(warmup_fraction * static_cast<double>(total_steps) + 0.5);
+  }
+};
+
+struct TrainConfig {
+  std::int64_t epochs = 30;
+  double minutes = 0;           // when positive, decides how many epochs fit
+  double grad_clip_norm = 1;    // 0: none
+  std::int64_t log_every = 10;  // steps
+  std::uint64_t seed = 0;
+  std::int64_t threads = 0;  // 0: FOVEA_NUM_THREADS, or all
+};
+
+struct EvalConfig {
+  std::vector<std::string> splits;
+  std::int64_t every_epochs = 0;  // 0: only at the end
+  std::int64_t batch_size = 256;
+};
+
+// The members are the keys of the file.
+struct Config {
+  std::string model = "\"small-resnet-cbow\"";  // JSON text: a preset's name or a description, read by models/presets.h
+  DataConfig data;
+  ObjectiveConfig objective;
+  OptimConfig optim;
+  ScheduleConfig schedule;
+  TrainConfig train;
+  EvalConfig eval;
+  std::string output = "out/run";  // run folder
+};
+
+// Reads a configuration from JSON text; what it leaves out keeps its default. Throws Error for malformed JSON, unknown
+// keys (naming the nearest known one), wrong types and values out of range, naming `source` and the key's full path.
+FOVEA_API Config parse_config(std::string_view json, const std::string& source = "configuration");
+
+// As parse_config, from a file.
+FOVEA_API Config load_config(const std::string& path);
+
+// Changes one key: "train.minutes=10". The value is JSON; text needs no quotes. A part of a model's description or of
+// the image transforms may be set as well: "data.transform.size=64". Throws Error as parse_config does.
+FOVEA_API void apply_set(Config& config, std::string_view assignment);
+
+// The whole configuration as JSON text that parse_config reads back to the same values.
+FOVEA_API std::string dump_config(const Config& config);
+
+}  // namespace fovea::train

@@ -1,0 +1,294 @@
+#include "fovea/io/safetensors.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cerrno>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <vector>
+
+#include "fovea/io/file.h"
+#include "io/json.h"
+
+namespace fovea::io {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "elements are copied as they lie in the file");
+
+using Json = nlohmann::json;
+
+constexpr std::int64_t length_bytes = 8;
+constexpr std::int64_t max_header_bytes = 100'000'000;  // the reference implementation's limit
+constexpr std::int64_t header_alignment = 8;
+constexpr const char* metadata_key = "__metadata__";
+
+struct FileType {
+  const char* name;
+  std::int64_t bytes;  // of one element in the file
+  DType dtype;         // in memory
+};
+// Those that are written come first: f32 is written as F32, not as F16, and u8 as U8, not as BOOL.
+constexpr std::array file_types{FileType{"F32", 4, DType::f32},   FileType{"F64", 8, DType::f64},
+                                FileType{"BF16", 2, DType::bf16}, FileType{"I32", 4, DType::i32},
+                                FileType{"I64", 8, DType::i64},   FileType{"U8", 1, DType::u8},
+                                FileType{"F16", 2, DType::f32},   FileType{"BOOL", 1, DType::u8}};
+
+struct Entry {
+  std::string name;
+  FileType type{};
+  Shape shape;
+  std::int64_t begin = 0, end = 0;  // bytes from the start of the data
+};
+
+struct Header {
+  std::vector<Entry> entries;
+  Metadata metadata;
+  std::int64_t data_begin = 0;  // byte in the file
+};
+
+class InputFile {
+ public:
+  explicit InputFile(const std::string& path) : path_(path), file_(std::fopen(path.c_str(), "rb"), &std::fclose) {
+    FOVEA_CHECK(file_, "[safetensors] cannot open ", path, ": ", std::strerror(errno));
+    FOVEA_CHECK(std::fseek(file_.get(), 0, SEEK_END) == 0, "[safetensors] ", path, " is not a regular file");
+    size_ = std::ftell(file_.get());
+    FOVEA_CHECK(size_ >= 0 && size_ < std::numeric_limits<std::int64_t>::max(), "[safetensors] ", path,
+                " is not a regular file");
+  }
+
+  const std::string& path() const { return path_; }
+  std::int64_t size() const { return size_; }
+
+  void read(std::int64_t begin, void* to, std::int64_t bytes) {
+    const auto count = static_cast<std::size_t>(bytes);
+    FOVEA_CHECK(std::fseek(file_.get(), static_cast<long>(begin), SEEK_SET) == 0 &&
+                    std::fread(to, 1, count, file_.get()) == count,
+                "[safetensors] ", path_, ": cannot read ", bytes, " bytes at byte ", begin);
+  }
+
+ private:
+  std::string path_;
+  std::unique_ptr<std::FILE, int (*)(std::FILE*)> file_;
+  std::int64_t size_ = 0;
+};
+
+std::string place_of(const InputFile& file, const std::string& tensor) {
+  return concat("[safetensors] ", file.path(), ": tensor \"", tensor, "\"");
+}
+
+FileType parse_type(const Json& entry, const std::string& place) {
+  const auto found = entry.find("dtype");
+  FOVEA_CHECK(found != entry.end() && found->is_string(), place, " has no \"dtype\" text in the header");
+  std::string known;
+  for (const FileType& type : file_types) {
+    if (*found == type.name) return type;
+    known += (known.empty() ? "" : ", ") + std::string(type.name);
+  }
+  fail(place, " has element type ", found->dump(), ", expected one of ", known);
+}
+
+// A count in the header. The parser yields unsigned integers for all that is neither negative nor fractional.
+std::int64_t parse_count(const Json& value, const std::string& what) {
+  FOVEA_CHECK(value.is_number_unsigned() &&
+                  value.get<std::uint64_t>() <= static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()),
+              what, " is ", value.dump(), ", expected a whole number from 0");
+  return value.get<std::int64_t>();
+}
+
+Shape parse_shape(const Json& entry, const std::string& place) {
+  const auto found = entry.find("shape");
+  FOVEA_CHECK(found != entry.end() && found->is_array(), place, " has no \"shape\" list in the header");
+  FOVEA_CHECK(found->size() <= Shape::max_rank, place, " has ", found->size(), " axes, expected at most ",
+              Shape::max_rank);
+  Shape shape;
+  for (const Json& extent : *found) shape.push_back(parse_count(extent, place + ": an extent of \"shape\""));
+  return shape;
+}
+
+// Bytes of the elements, or -1 when the product overflows.
+std::int64_t byte_count(const Shape& shape, std::int64_t element_bytes) {
+  std::int64_t bytes = element_bytes;
+  for (std::int64_t extent : shape) {
+    if (__builtin_mul_overflow(bytes, extent, &bytes)) return -1;
+  }
+  return bytes;
+}
+
+Entry parse_entry(const InputFile& file, const std::string& name, const Json& json) {
+  const std::string place = place_of(file, name);
+  FOVEA_CHECK(json.is_object(), place, " is ", json.type_name(), " in the header, expected an object");
+  Entry entry{name, parse_type(json, place), parse_shape(json, place), 0, 0};
+  const auto offsets = json.find("data_offsets");
+  FOVEA_CHECK(offsets != json.end() && offsets->is_array() && offsets->size() == 2, place,
+              " has no \"data_offsets\" [begin, end] in the header");
+  entry.begin = parse_count((*offsets)[0], place + ": data_offsets[0]");
+  entry.end = parse_count((*offsets)[1], place + ": data_offsets[1]");
+  FOVEA_CHECK(entry.begin <= entry.end, place, " ends at data byte ", entry.end, ", before it begins at ", entry.begin);
+  const std::int64_t expected = byte_count(entry.shape, entry.type.bytes);
+  FOVEA_CHECK(expected >= 0, place, ": shape ", entry.shape, " overflows");
+  FOVEA_CHECK(entry.end - entry.begin == expected, place, " has ", entry.end - entry.begin, " bytes at data byte ",
+              entry.begin, ", ", entry.type.name, " ", entry.shape, " needs ", expected);
+  return entry;
+}
+
+Metadata parse_metadata(const InputFile& file, const Json& json) {
+  FOVEA_CHECK(json.is_object(), "[safetensors] ", file.path(), ": ", metadata_key, " is ", json.type_name(),
+              ", expected an object");
+  Metadata metadata;
+  for (const auto& [key, value] : json.items()) {
+    FOVEA_CHECK(value.is_string(), "[safetensors] ", file.path(), ": ", metadata_key, ".", key, " is ",
+                value.type_name(), ", expected text");
+    metadata.emplace(key, value.get<std::string>());
+  }
+  return metadata;
+}
+
+// The tensors must cover the data from its first to its last byte, each byte once.
+void check_tiling(const InputFile& file, Header& header) {
+  const auto by_place = [](const Entry& a, const Entry& b) {
+    return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
+  };
+  std::sort(header.entries.begin(), header.entries.end(), by_place);
+  const std::int64_t data_bytes = file.size() - header.data_begin;
+  std::int64_t next = 0;
+  for (const Entry& entry : header.entries) {
+    const std::string place = place_of(file, entry.name);
+    FOVEA_CHECK(entry.begin == next, place, " begins at byte ", header.data_begin + entry.begin, ", expected ",
+                header.data_begin + next,
+                entry.begin < next ? ": it overlaps the one before" : ": bytes before it belong to none");
+    // Compared in data bytes: a forged offset near 2^63 must not overflow by adding the header's length.
+    FOVEA_CHECK(entry.end <= data_bytes, place, " needs ", entry.end, " data bytes, the file has ", data_bytes,
+                " after byte ", header.data_begin, "\nhint: the file is cut short");
+    next = entry.end;
+  }
+  FOVEA_CHECK(next == data_bytes, "[safetensors] ", file.path(), ": ", data_bytes - next, " bytes from byte ",
+              header.data_begin + next, " on belong to no tensor");
+}
+
+Header read_header(InputFile& file) {
+  const std::string place = "[safetensors] " + file.path();
+  FOVEA_CHECK(file.size() >= length_bytes, place, " has ", file.size(), " bytes, expected at least ", length_bytes,
+              "\nhint: this is not a safetensors file");
+  std::uint64_t length = 0;
+  file.read(0, &length, length_bytes);
+  FOVEA_CHECK(length <= static_cast<std::uint64_t>(max_header_bytes), place, ": the header's length at byte 0 is ",
+              length, ", expected at most ", max_header_bytes, "\nhint: this is not a safetensors file");
+  const auto header_bytes = static_cast<std::int64_t>(length);
+  FOVEA_CHECK(header_bytes <= file.size() - length_bytes, place, ": the header at byte ", length_bytes, " has ",
+              header_bytes, " bytes, the file ends after ", file.size() - length_bytes,
+              "\nhint: the file is cut short");
+  std::string text(static_cast<std::size_t>(header_bytes), '\0');
+  file.read(length_bytes, text.data(), header_bytes);
+  FOVEA_CHECK(!text.empty() && text[0] == '{', place, ": the header at byte ", length_bytes, " does not begin with {");
+
+  const Json json = detail::parse_json<Json>(text, place, static_cast<std::size_t>(length_bytes));
+  Header header;
+  header.data_begin = length_bytes + header_bytes;
+  for (const auto& [name, value] : json.items()) {
+    if (name == metadata_key) {
+      header.metadata = parse_metadata(file, value);
+    } else {
+      header.entries.push_back(parse_entry(file, name, value));
+    }
+  }
+  check_tiling(file, header);
+  return header;
+}
+
+// IEEE half precision to single, exactly.
+float widen_half(std::uint16_t bits) {
+  const int exponent = (bits >> 10) & 31, mantissa = bits & 1023;
+  float magnitude;
+  if (exponent == 31) {
+    magnitude = mantissa ? std::numeric_limits<float>::quiet_NaN() : std::numeric_limits<float>::infinity();
+  } else if (exponent == 0) {
+    magnitude = std::ldexp(static_cast<float>(mantissa), -24);
+  } else {
+    magnitude = std::ldexp(static_cast<float>(mantissa + 1024), exponent - 25);
+  }
+  return bits & 0x8000 ? -magnitude : magnitude;
+}
+
+Tensor read_tensor(InputFile& file, const Header& header, const Entry& entry) {
+  Tensor tensor(entry.shape, entry.type.dtype);
+  const std::int64_t begin = header.data_begin + entry.begin, bytes = entry.end - entry.begin;
+  if (entry.type.bytes == size_of(entry.type.dtype)) {
+    file.read(begin, tensor.mutable_raw(), bytes);
+    return tensor;
+  }
+  std::vector<std::uint16_t> halves(static_cast<std::size_t>(tensor.numel()));
+  file.read(begin, halves.data(), bytes);
+  std::transform(halves.begin(), halves.end(), tensor.mutable_data<float>(), widen_half);
+  return tensor;
+}
+
+const FileType& type_for_writing(DType dtype) {
+  return *std::find_if(file_types.begin(), file_types.end(), [&](const FileType& type) { return type.dtype == dtype; });
+}
+
+// The tensors in the order of their data: with wider elements first, no tensor needs padding to be aligned.
+std::vector<const TensorMap::value_type*> data_order(const TensorMap& tensors) {
+  std::vector<const TensorMap::value_type*> order;
+  for (const auto& item : tensors) order.push_back(&item);
+  std::stable_sort(order.begin(), order.end(), [](const auto* a, const auto* b) {
+    return size_of(a->second.dtype()) > size_of(b->second.dtype());
+  });
+  return order;
+}
+
+std::string make_header(const std::vector<const TensorMap::value_type*>& order, const Metadata& metadata) {
+  Json json = Json::object();
+  if (!metadata.empty()) json[metadata_key] = metadata;
+  std::int64_t offset = 0;
+  for (const auto* item : order) {
+    const auto& [name, tensor] = *item;
+    json[name] = {{"dtype", type_for_writing(tensor.dtype()).name},
+                  {"shape", std::vector<std::int64_t>(tensor.shape().begin(), tensor.shape().end())},
+                  {"data_offsets", {offset, offset + tensor.bytes()}}};
+    offset += tensor.bytes();
+  }
+  std::string text = json.dump();
+  while (text.size() % header_alignment != 0) text += ' ';
+  return text;
+}
+
+}  // namespace
+
+TensorMap load_safetensors(const std::string& path) {
+  InputFile file(path);
+  const Header header = read_header(file);
+  TensorMap tensors;
+  for (const Entry& entry : header.entries) tensors.emplace(entry.name, read_tensor(file, header, entry));
+  return tensors;
+}
+
+Metadata load_safetensors_metadata(const std::string& path) {
+  InputFile file(path);
+  return read_header(file).metadata;
+}
+
+void save_safetensors(const std::string& path, const TensorMap& tensors, const Metadata& metadata) {
+  for (const auto& [name, tensor] : tensors) {
+    FOVEA_CHECK(tensor.defined(), "[safetensors] ", path, ": tensor \"", name, "\" is undefined");
+    FOVEA_CHECK(name != metadata_key, "[safetensors] ", path, ": the name ", metadata_key, " is reserved");
+  }
+  const auto order = data_order(tensors);
+  std::string header;
+  try {
+    header = make_header(order, metadata);
+  } catch (const Json::exception& error) {
+    fail("[safetensors] ", path, ": a name or the metadata is not UTF-8: ", error.what());
+  }
+  AtomicFile file(path);
+  const std::uint64_t length = header.size();
+  file.write(&length, length_bytes);
+  file.write(header);
+  for (const auto* item : order) file.write(item->second.raw(), static_cast<std::size_t>(item->second.bytes()));
+  file.commit();
+}
+
+}  // namespace fovea::io

@@ -1,0 +1,264 @@
+#include "fovea/train/config.h"
+
+#include <algorithm>
+#include <type_traits>
+#include <utility>
+
+#include "fovea/core/suggest.h"
+#include "fovea/io/file.h"
+#include "io/json.h"
+
+namespace fovea::train {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// JSON as text; bytes that are not UTF-8, which a command line may hold, are replaced.
+std::string to_text(const Json& json, int indent = -1) {
+  return json.dump(indent, ' ', false, Json::error_handler_t::replace);
+}
+
+// What a value must be, in a form that completes "expected ...".
+struct Rule {
+  bool (*holds)(double);
+  const char* text;
+};
+constexpr Rule any{[](double) { return true; }, ""};
+constexpr Rule positive{[](double v) { return v > 0 && v <= 1e300; }, "a number above 0"};
+constexpr Rule not_negative{[](double v) { return v >= 0 && v <= 1e300; }, "a number from 0"};
+constexpr Rule fraction{[](double v) { return v >= 0 && v <= 1; }, "a number from 0 to 1"};
+constexpr Rule decay_rate{[](double v) { return v >= 0 && v < 1; }, "a number from 0 to below 1"};
+constexpr Rule count{[](double v) { return v >= 1; }, "a whole number from 1"};
+constexpr Rule count_or_zero{[](double v) { return v >= 0; }, "a whole number from 0"};
+
+// A field whose JSON another reader will interpret.
+struct RawJson {
+  std::string& text;
+};
+// Text that must be one of a few names.
+struct Choice {
+  std::string& text;
+  std::vector<std::string> names;
+};
+
+// The keys, listed once for reading and writing.
+
+void fields(DataConfig& c, auto&& f) {
+  f("path", c.path, any);
+  f("train_split", c.train_split, any);
+  f("image_column", c.image_column, any);
+  f("split_column", c.split_column, any);
+  f("caption_columns", c.caption_columns, any);
+  f("batch_size", c.batch_size, count);
+  f("workers", c.workers, count_or_zero);
+  f("transform", RawJson{c.transform}, any);
+}
+void fields(ObjectiveConfig& c, auto&& f) { f("name", Choice{c.name, {"info_nce"}}, any); }
+void fields(OptimConfig& c, auto&& f) {
+  f("lr", c.lr, positive);
+  f("betas", c.betas, decay_rate);
+  f("eps", c.eps, positive);
+  f("weight_decay", c.weight_decay, not_negative);
+}
+void fields(ScheduleConfig& c, auto&& f) {
+  f("kind", Choice{c.kind, {"cosine"}}, any);
+  f("warmup_fraction", c.warmup_fraction, fraction);
+  f("warmup_steps", c.warmup_steps, count_or_zero);
+}
+void fields(TrainConfig& c, auto&& f) {
+  f("epochs", c.epochs, count);
+  f("minutes", c.minutes, not_negative);
+  f("grad_clip_norm", c.grad_clip_norm, not_negative);
+  f("log_every", c.log_every, count);
+  f("seed", c.seed, count_or_zero);
+  f("threads", c.threads, count_or_zero);
+}
+void fields(EvalConfig& c, auto&& f) {
+  f("splits", c.splits, any);
+  f("every_epochs", c.every_epochs, count_or_zero);
+  f("batch_size", c.batch_size, count);
+}
+void fields(Config& c, auto&& f) {
+  f("model", RawJson{c.model}, any);
+  f("data", c.data, any);
+  f("objective", c.objective, any);
+  f("optim", c.optim, any);
+  f("schedule", c.schedule, any);
+  f("train", c.train, any);
+  f("eval", c.eval, any);
+  f("output", c.output, any);
+}
+
+std::string join(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += concat(text.empty() ? "" : ", ", name);
+  return text;
+}
+
+// Where a value stands: the file, and the path of keys.
+struct Place {
+  std::string source, path;
+
+  Place operator/(const std::string& key) const { return {source, path.empty() ? key : path + "." + key}; }
+  [[noreturn]] void fail_with(const Json& found, const std::string& expected) const {
+    fail("[config] ", source, ": ", path.empty() ? "the whole" : path, " is ", to_text(found), ", expected ", expected);
+  }
+};
+
+void read_number(const Json& json, double& value, const Rule& rule, const Place& place) {
+  if (!json.is_number() || !rule.holds(json.get<double>())) place.fail_with(json, rule.text);
+  value = json.get<double>();
+}
+
+template <class Whole>
+void read_whole(const Json& json, Whole& value, const Rule& rule, const Place& place) {
+  const bool fits = json.is_number_unsigned() ? std::in_range<Whole>(json.get<std::uint64_t>())
+                                              : json.is_number_integer() && json.get<std::int64_t>() >= 0;
+  if (!fits || !rule.holds(json.get<double>())) place.fail_with(json, rule.text);
+  value = json.get<Whole>();
+}
+
+void read_text(const Json& json, std::string& value, const Place& place) {
+  if (!json.is_string()) place.fail_with(json, "text");
+  value = json.get<std::string>();
+}
+
+void read_texts(const Json& json, std::vector<std::string>& values, const Place& place) {
+  if (!json.is_array()) place.fail_with(json, "a list such as [\"one\", \"two\"]");
+  values.assign(json.size(), "");
+  for (std::size_t i = 0; i < json.size(); ++i) read_text(json[i], values[i], place / std::to_string(i));
+}
+
+void refuse_unknown(const Json& json, const std::vector<std::string>& known, const Place& place) {
+  for (const auto& [key, value] : json.items()) {
+    if (std::find(known.begin(), known.end(), key) != known.end()) continue;
+    const std::string nearest = nearest_name(key, known);
+    fail("[config] ", place.source, ": unknown key ", (place / key).path, "\nhint: ",
+         nearest.empty() ? "known keys are " + join(known) : "did you mean " + (place / nearest).path + "?");
+  }
+}
+
+template <class Section>
+void read_section(const Json& json, Section& section, const Place& place);
+
+template <class Field>
+void read_field(const Json& json, Field&& field, const Rule& rule, const Place& place) {
+  using T = std::decay_t<Field>;
+  if constexpr (std::is_same_v<T, RawJson>) {
+    field.text = to_text(json);
+  } else if constexpr (std::is_same_v<T, Choice>) {
+    read_text(json, field.text, place);
+    const bool known = std::find(field.names.begin(), field.names.end(), field.text) != field.names.end();
+    if (!known) place.fail_with(json, "one of " + join(field.names));
+  } else if constexpr (std::is_same_v<T, std::string>) {
+    read_text(json, field, place);
+  } else if constexpr (std::is_same_v<T, std::vector<std::string>>) {
+    read_texts(json, field, place);
+  } else if constexpr (std::is_same_v<T, double>) {
+    read_number(json, field, rule, place);
+  } else if constexpr (std::is_same_v<T, std::array<double, 2>>) {
+    if (!json.is_array() || json.size() != 2) place.fail_with(json, "a list of 2 numbers");
+    for (std::size_t i = 0; i < 2; ++i) read_number(json[i], field[i], rule, place / std::to_string(i));
+  } else if constexpr (std::is_integral_v<T>) {
+    read_whole(json, field, rule, place);
+  } else {
+    read_section(json, field, place);
+  }
+}
+
+template <class Section>
+void read_section(const Json& json, Section& section, const Place& place) {
+  if (!json.is_object()) place.fail_with(json, "an object");
+  std::vector<std::string> known;
+  fields(section, [&](const char* name, auto&&, const Rule&) { known.emplace_back(name); });
+  refuse_unknown(json, known, place);
+  fields(section, [&](const char* name, auto&& field, const Rule& rule) {
+    if (json.contains(name)) read_field(json[name], field, rule, place / name);
+  });
+}
+
+template <class Section>
+Json write_section(Section& section);
+
+template <class Field>
+Json write_field(Field&& field) {
+  using T = std::decay_t<Field>;
+  if constexpr (std::is_same_v<T, RawJson>) {
+    return io::detail::parse_json<Json>(field.text, "[config] JSON text of a field");
+  } else if constexpr (std::is_same_v<T, Choice>) {
+    return field.text;
+  } else if constexpr (std::is_constructible_v<Json, T>) {
+    return field;
+  } else {
+    return write_section(field);
+  }
+}
+
+template <class Section>
+Json write_section(Section& section) {
+  Json json = Json::object();
+  fields(section, [&](const char* name, auto&& field, const Rule&) { json[name] = write_field(field); });
+  return json;
+}
+
+Config read_config(const Json& json, const std::string& source) {
+  Config config;
+  read_section(json, config, Place{source, ""});
+  return config;
+}
+
+// "a.b.c" as its parts.
+std::vector<std::string> split_key(std::string_view key, const std::string& source) {
+  std::vector<std::string> parts;
+  for (std::size_t begin = 0; begin <= key.size();) {
+    const std::size_t end = std::min(key.find('.', begin), key.size());
+    FOVEA_CHECK(end > begin, "[config] ", source, ": expected KEY=VALUE with a key such as train.minutes");
+    parts.emplace_back(key.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  FOVEA_CHECK(parts.size() < io::detail::max_json_depth, "[config] ", source, ": the key has too many parts");
+  return parts;
+}
+
+// The value of an assignment. Where there is text now, everything but a quoted text or an object is text as it stands.
+Json parse_value(std::string_view text, const Json& current) {
+  Json parsed;
+  try {
+    parsed = io::detail::parse_json<Json>(text, "");
+  } catch (const Error&) {
+    return std::string(text);
+  }
+  return current.is_string() && !parsed.is_string() && !parsed.is_object() ? Json(std::string(text)) : parsed;
+}
+
+}  // namespace
+
+Config parse_config(std::string_view json, const std::string& source) {
+  return read_config(io::detail::parse_json<Json>(json, "[config] " + source), source);
+}
+
+Config load_config(const std::string& path) { return parse_config(io::read_file(path), path); }
+
+void apply_set(Config& config, std::string_view assignment) {
+  const std::string source = concat("--set ", assignment);
+  const std::size_t equals = assignment.find('=');
+  FOVEA_CHECK(equals != std::string_view::npos, "[config] ", source, ": expected KEY=VALUE");
+  Json json = write_section(config);
+  Json* node = &json;
+  Place place{source, ""};
+  for (const std::string& key : split_key(assignment.substr(0, equals), source)) {
+    if (node->is_null()) *node = Json::object();
+    if (!node->is_object()) place.fail_with(*node, "an object, to set a part of it");
+    node = &(*node)[key];
+    place = place / key;
+  }
+  *node = parse_value(assignment.substr(equals + 1), *node);
+  config = read_config(json, source);
+}
+
+std::string dump_config(const Config& config) {
+  Config copy = config;
+  return to_text(write_section(copy), 2) + "\n";
+}
+
+}  // namespace fovea::train

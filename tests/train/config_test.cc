@@ -1,0 +1,246 @@
+// Defaults, files, --set, and every way to get them wrong.
+#include "fovea/train/config.h"
+
+#include <gtest/gtest.h>
+
+#include "fovea/core/error.h"
+
+namespace fovea::train {
+namespace {
+
+std::string error_of(const std::string& json) {
+  try {
+    parse_config(json, "file.json");
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+std::string set_error(const std::string& assignment) {
+  Config config;
+  try {
+    apply_set(config, assignment);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+Config with(std::initializer_list<const char*> assignments) {
+  Config config;
+  for (const char* assignment : assignments) apply_set(config, assignment);
+  return config;
+}
+
+TEST(Config, KeepsDefaultsForWhatIsLeftOut) {
+  const Config config = parse_config(R"({"data": {"batch_size": 64}, "optim": {"betas": [0.8, 0.9]}})");
+  EXPECT_EQ(config.data.batch_size, 64);
+  EXPECT_EQ(config.data.image_column, DataConfig().image_column);
+  EXPECT_EQ(config.optim.betas, (std::array<double, 2>{0.8, 0.9}));
+  EXPECT_EQ(config.optim.lr, OptimConfig().lr);
+  EXPECT_EQ(dump_config(parse_config("{}")), dump_config(Config()));
+}
+
+TEST(Config, ReadsEveryKeyAndWritesItBack) {
+  const std::string text = R"({
+  "model": {
+    "image": {
+      "type": "vit"
+    }
+  },
+  "data": {
+    "path": "d",
+    "train_split": "t",
+    "image_column": "i",
+    "split_column": "s",
+    "caption_columns": [
+      "a",
+      "b"
+    ],
+    "batch_size": 3,
+    "workers": 0,
+    "transform": {
+      "size": 64
+    }
+  },
+  "objective": {
+    "name": "info_nce"
+  },
+  "optim": {
+    "lr": 0.25,
+    "betas": [
+      0.5,
+      0.75
+    ],
+    "eps": 1e-08,
+    "weight_decay": 0.125
+  },
+  "schedule": {
+    "kind": "cosine",
+    "warmup_fraction": 0.5,
+    "warmup_steps": 7
+  },
+  "train": {
+    "epochs": 5,
+    "minutes": 1.5,
+    "grad_clip_norm": 0.0,
+    "log_every": 2,
+    "seed": 18446744073709551615,
+    "threads": 2
+  },
+  "eval": {
+    "splits": [
+      "v"
+    ],
+    "every_epochs": 4,
+    "batch_size": 9
+  },
+  "output": "o"
+}
+)";
+  EXPECT_EQ(dump_config(parse_config(text)), text);
+}
+
+TEST(Config, ModelAndTransformStayJsonText) {
+  const Config config = parse_config(R"({"model": "ViT-B-32", "data": {"transform": {"size": 32}}})");
+  EXPECT_EQ(config.model, "\"ViT-B-32\"");
+  EXPECT_EQ(config.data.transform, R"({"size":32})");
+}
+
+TEST(Config, LoadsTheShippedQuickstart) {
+  const Config config = load_config(FOVEA_SOURCE_DIR "/examples/configs/quickstart.json");
+  EXPECT_EQ(config.model, "\"small-resnet-cbow\"");
+  EXPECT_EQ(config.data.caption_columns, (std::vector<std::string>{"caption", "alt_caption", "keywords"}));
+  EXPECT_EQ(config.optim.lr, 2e-3);
+  EXPECT_EQ(config.eval.splits.size(), 7u);
+  EXPECT_EQ(dump_config(parse_config(dump_config(config))), dump_config(config));
+}
+
+TEST(Config, FilesThatCannotBeReadAreNamed) {
+  try {
+    load_config("/no/such/file.json");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("/no/such/file.json: No such file"), std::string::npos) << error.what();
+  }
+}
+
+TEST(Config, UnknownKeysNameTheirPathAndTheNearestKey) {
+  EXPECT_EQ(error_of(R"({"data": {"batchsize": 4}})"),
+            "[config] file.json: unknown key data.batchsize\nhint: did you mean data.batch_size?");
+  EXPECT_EQ(error_of(R"({"optimizer": {}})"), "[config] file.json: unknown key optimizer\nhint: did you mean optim?");
+  EXPECT_EQ(error_of(R"({"schedule": {"xxxxxxxxxxxx": 1}})"),
+            "[config] file.json: unknown key schedule.xxxxxxxxxxxx\n"
+            "hint: known keys are kind, warmup_fraction, warmup_steps");
+}
+
+struct Wrong {
+  const char *json, *message;
+};
+
+class ConfigValue : public ::testing::TestWithParam<Wrong> {};
+
+TEST_P(ConfigValue, IsRefusedNamingPathAndExpectation) {
+  EXPECT_EQ(error_of(GetParam().json), std::string("[config] file.json: ") + GetParam().message);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Wrong, ConfigValue,
+    ::testing::Values(
+        Wrong{"[]", "the whole is [], expected an object"}, Wrong{R"({"data": 3})", "data is 3, expected an object"},
+        Wrong{R"({"data": {"batch_size": "4"}})", "data.batch_size is \"4\", expected a whole number from 1"},
+        Wrong{R"({"data": {"batch_size": 0}})", "data.batch_size is 0, expected a whole number from 1"},
+        Wrong{R"({"data": {"batch_size": 1.5}})", "data.batch_size is 1.5, expected a whole number from 1"},
+        Wrong{R"({"data": {"workers": -1}})", "data.workers is -1, expected a whole number from 0"},
+        Wrong{R"({"train": {"epochs": 9223372036854775808}})",
+              "train.epochs is 9223372036854775808, expected a whole number from 1"},
+        Wrong{R"({"data": {"path": null}})", "data.path is null, expected text"},
+        Wrong{R"({"eval": {"splits": "a"}})", "eval.splits is \"a\", expected a list such as [\"one\", \"two\"]"},
+        Wrong{R"({"eval": {"splits": ["a", 2]}})", "eval.splits.1 is 2, expected text"},
+        Wrong{R"({"optim": {"lr": 0}})", "optim.lr is 0, expected a number above 0"},
+        Wrong{R"({"optim": {"betas": [0.9]}})", "optim.betas is [0.9], expected a list of 2 numbers"},
+        Wrong{R"({"optim": {"betas": [0.9, 1]}})", "optim.betas.1 is 1, expected a number from 0 to below 1"},
+        Wrong{R"({"optim": {"weight_decay": -0.5}})", "optim.weight_decay is -0.5, expected a number from 0"},
+        Wrong{R"({"schedule": {"warmup_fraction": 2}})",
+              "schedule.warmup_fraction is 2, expected a number from 0 to 1"},
+        Wrong{R"({"schedule": {"kind": "step"}})", "schedule.kind is \"step\", expected one of cosine"},
+        Wrong{R"({"objective": {"name": "x"}})", "objective.name is \"x\", expected one of info_nce"}));
+
+TEST(Config, MalformedJsonNamesFileAndPlace) {
+  const std::string error = error_of("{\n  \"data\": {,}\n}");
+  EXPECT_EQ(error.substr(0, error.find(": parse")), "[config] file.json: not valid JSON at byte 13");
+  EXPECT_NE(error.find("line 2, column 12"), std::string::npos) << error;
+  EXPECT_NE(error_of(R"({"output": "a", "output": "b"})").find("\"output\" appears twice"), std::string::npos);
+  EXPECT_NE(error_of(R"({"model": )" + std::string(100000, '[')).find("nested deeper"), std::string::npos);
+}
+
+TEST(ConfigSet, ChangesOneKey) {
+  Config expected;
+  expected.train.minutes = 2.5;
+  expected.train.seed = 7;
+  expected.eval.splits = {"a", "b"};
+  expected.output = "out/x=y";
+  EXPECT_EQ(dump_config(with({"train.minutes=2.5", "train.seed=7", R"(eval.splits=["a","b"])", "output=out/x=y"})),
+            dump_config(expected));
+}
+
+TEST(ConfigSet, TextNeedsNoQuotes) {
+  EXPECT_EQ(with({"output=12"}).output, "12");
+  EXPECT_EQ(with({"output=\"12\""}).output, "12");
+  EXPECT_EQ(with({"output="}).output, "");
+  EXPECT_EQ(with({"output=caf\xe9"}).output, "caf\xe9");  // not UTF-8: file names are bytes
+  EXPECT_EQ(with({"model=ViT-B-32"}).model, "\"ViT-B-32\"");
+  EXPECT_EQ(with({R"(model={"type": "clip"})"}).model, R"({"type":"clip"})");
+}
+
+TEST(ConfigSet, ReachesIntoTheModelAndTheTransforms) {
+  EXPECT_EQ(with({"data.transform.affine.rotation=20", "data.transform.size=64"}).data.transform,
+            R"({"affine":{"rotation":20},"size":64})");
+  EXPECT_EQ(with({R"(model={"image": {"width": 8}})", "model.image.width=16"}).model, R"({"image":{"width":16}})");
+}
+
+TEST(ConfigSet, ErrorsNameTheAssignment) {
+  EXPECT_EQ(set_error("train.minute=3"),
+            "[config] --set train.minute=3: unknown key train.minute\nhint: did you mean train.minutes?");
+  EXPECT_EQ(set_error("train.epochs=many"),
+            "[config] --set train.epochs=many: train.epochs is \"many\", expected a whole number from 1");
+  EXPECT_EQ(set_error("model.embed=3"),
+            "[config] --set model.embed=3: model is \"small-resnet-cbow\", expected an object, to set a part of it");
+  EXPECT_EQ(set_error("output"), "[config] --set output: expected KEY=VALUE");
+  for (const char* key : {"", ".", "train..seed", ".train", "train.", "train.seed."}) {
+    EXPECT_EQ(set_error(concat(key, "=3")),
+              concat("[config] --set ", key, "=3: expected KEY=VALUE with a key such as train.minutes"));
+  }
+  EXPECT_NE(set_error("train=3"), "");
+  EXPECT_NE(set_error("train.\xff=3"), "");
+  EXPECT_NE(set_error("model.image" + std::string(100000, '.') + "=3"), "");
+  std::string deep = "data.transform";
+  for (int i = 0; i < 100000; ++i) deep += ".a";
+  EXPECT_NE(set_error(deep + "=1").find("too many parts"), std::string::npos);
+}
+
+TEST(ConfigSet, AFailedChangeLeavesTheConfigAlone) {
+  Config config;
+  EXPECT_THROW(apply_set(config, "train.epochs=0"), Error);
+  EXPECT_EQ(dump_config(config), dump_config(Config()));
+}
+
+TEST(ConfigSet, AModelThatIsNotJsonIsAnError) {
+  Config config;
+  config.model = "ViT-B-32";  // without the quotes of JSON text
+  EXPECT_THROW(dump_config(config), Error);
+  EXPECT_THROW(apply_set(config, "train.seed=1"), Error);
+}
+
+TEST(ScheduleConfig, WarmupCountsStepsOrAFraction) {
+  ScheduleConfig schedule;
+  schedule.warmup_fraction = 0.05;
+  EXPECT_EQ(schedule.warmup(1000), 50);
+  EXPECT_EQ(schedule.warmup(10), 1);
+  schedule.warmup_steps = 12;
+  EXPECT_EQ(schedule.warmup(1000), 12);
+}
+
+}  // namespace
+}  // namespace fovea::train
