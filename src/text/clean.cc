@@ -1,0 +1,157 @@
+#include "fovea/text/clean.h"
+
+#include <utf8proc.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+
+#include "fovea/core/error.h"
+#include "text/html_entities.h"
+#include "text/unicode.h"
+
+namespace fovea::text {
+namespace {
+
+using detail::append_utf8;
+using detail::code_point_at;
+
+// What browsers show for &#128; to &#159;: the characters of Windows-1252 (the HTML standard, "numeric character
+// reference end state").
+constexpr std::int32_t windows_1252[32] = {0x20AC, 0x0081, 0x201A, 0x0192, 0x201E, 0x2026, 0x2020, 0x2021,
+                                           0x02C6, 0x2030, 0x0160, 0x2039, 0x0152, 0x008D, 0x017D, 0x008F,
+                                           0x0090, 0x2018, 0x2019, 0x201C, 0x201D, 0x2022, 0x2013, 0x2014,
+                                           0x02DC, 0x2122, 0x0161, 0x203A, 0x0153, 0x009D, 0x017E, 0x0178};
+
+// Control characters and noncharacters, which html.unescape drops.
+bool is_dropped(std::int32_t value) {
+  return (value >= 0x1 && value <= 0x8) || value == 0xB || (value >= 0xE && value <= 0x1F) || value == 0x7F ||
+         (value >= 0xFDD0 && value <= 0xFDEF) || (value & 0xFFFE) == 0xFFFE;
+}
+
+void append_numbered(std::string& out, std::int32_t value) {
+  if (value >= 0x80 && value <= 0x9F) {
+    append_utf8(out, windows_1252[value - 0x80]);
+  } else if (value == 0 || (value >= 0xD800 && value <= 0xDFFF) || value > 0x10FFFF) {
+    append_utf8(out, 0xFFFD);
+  } else if (!is_dropped(value)) {
+    append_utf8(out, value);
+  }
+}
+
+// The value of a digit, or -1.
+int digit_value(char c, int base) {
+  if (c >= '0' && c <= '9') return c - '0';
+  const char lower = static_cast<char>(c | 0x20);
+  return base == 16 && lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
+// Appends what the numeric reference at the head of `text` ("#233;...") stands for; returns its length, 0 for none.
+std::size_t append_numeric_reference(std::string& out, std::string_view text) {
+  const bool hex = text.size() > 1 && (text[1] | 0x20) == 'x';
+  const std::size_t first = hex ? 2 : 1;
+  const int base = hex ? 16 : 10;
+  std::size_t end = first;
+  std::int32_t value = 0;
+  for (; end < text.size() && digit_value(text[end], base) >= 0; ++end) {
+    value = std::min(value * base + digit_value(text[end], base), 0x110000);
+  }
+  if (end == first) return 0;
+  append_numbered(out, value);
+  return end < text.size() && text[end] == ';' ? end + 1 : end;
+}
+
+// The same for a named reference ("eacute;..."): the longest known name that the text begins with.
+std::size_t append_named_reference(std::string& out, std::string_view text) {
+  constexpr std::size_t longest_name = 32, shortest_name = 2;
+  const auto entities = detail::html_entities();
+  for (std::size_t length = std::min(longest_name, text.size()); length >= shortest_name; --length) {
+    const std::string_view name = text.substr(0, length);
+    const auto found = std::ranges::lower_bound(entities, name, {}, &detail::HtmlEntity::name);
+    if (found != entities.end() && found->name == name) {
+      out += found->text;
+      return length;
+    }
+  }
+  return 0;
+}
+
+}  // namespace
+
+std::string clean(std::string_view text) {
+  return lower_case(collapse_white_space(unescape_html(unescape_html(compose(text)))));
+}
+
+std::string replace_invalid_utf8(std::string_view text) {
+  if (detail::is_ascii(text)) return std::string(text);
+  std::string out;
+  for (std::size_t at = 0; at < text.size();) {
+    const auto point = code_point_at(text, at);
+    append_utf8(out, point.value);
+    at += point.bytes;
+  }
+  return out;
+}
+
+std::string compose(std::string_view text) {
+  if (detail::is_ascii(text)) return std::string(text);
+  const std::string valid = replace_invalid_utf8(text);
+  utf8proc_uint8_t* composed = nullptr;
+  const auto length =
+      utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(valid.data()), static_cast<utf8proc_ssize_t>(valid.size()),
+                   &composed, static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
+  FOVEA_CHECK(length >= 0, "[clean] cannot compose ", valid.size(), " bytes of text: ", utf8proc_errmsg(length));
+  const std::unique_ptr<utf8proc_uint8_t, decltype(&std::free)> owner(composed, &std::free);
+  return std::string(composed, composed + length);
+}
+
+std::string unescape_html(std::string_view text) {
+  std::string out;
+  while (true) {
+    const std::size_t ampersand = text.find('&');
+    out += text.substr(0, ampersand);
+    if (ampersand == std::string_view::npos) return out;
+    text.remove_prefix(ampersand + 1);
+    const bool numeric = text.starts_with('#');
+    const std::size_t length = numeric ? append_numeric_reference(out, text) : append_named_reference(out, text);
+    if (length == 0) out += '&';
+    text.remove_prefix(length);
+  }
+}
+
+std::string collapse_white_space(std::string_view text) {
+  std::string out;
+  bool pending = false;
+  for (std::size_t at = 0; at < text.size();) {
+    const auto point = code_point_at(text, at);
+    if (detail::is_white_space(point.value)) {
+      pending = !out.empty();
+    } else {
+      if (pending) out += ' ';
+      pending = false;
+      out += text.substr(at, point.bytes);
+    }
+    at += point.bytes;
+  }
+  return out;
+}
+
+std::string lower_case(std::string_view text) {
+  constexpr std::int32_t capital_i_with_dot = 0x130;  // the one character whose lower case is two: i, combining dot
+  std::string out;
+  out.reserve(text.size());
+  for (std::size_t at = 0; at < text.size();) {
+    const auto point = code_point_at(text, at);
+    if (point.value < 0x80) {
+      out += static_cast<char>(point.value >= 'A' && point.value <= 'Z' ? point.value + 0x20 : point.value);
+    } else if (point.value == capital_i_with_dot) {
+      out += "i\u0307";
+    } else {
+      append_utf8(out, utf8proc_tolower(point.value));
+    }
+    at += point.bytes;
+  }
+  return out;
+}
+
+}  // namespace fovea::text

@@ -1,0 +1,88 @@
+#include "fovea/text/clean.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace fovea::text {
+namespace {
+
+using Cases = std::vector<std::pair<std::string, std::string>>;
+
+// Expected values by Python's bytes.decode("utf-8", "replace").
+TEST(Clean, ReplacesIllFormedBytesAsPythonDoes) {
+  const Cases cases{{"\xe2\x82", "\ufffd"},
+                    {"\xe2\x82z", "\ufffdz"},
+                    {"\xf0\x80\x80", "\ufffd\ufffd\ufffd"},  // overlong
+                    {"\xed\xa0\x80", "\ufffd\ufffd\ufffd"},  // a surrogate
+                    {"\xc0\xaf", "\ufffd\ufffd"},
+                    {"\xf4\x90\x80\x80", "\ufffd\ufffd\ufffd\ufffd"},  // above U+10FFFF
+                    {"z\xffz", "z\ufffdz"},
+                    {"\xf0\x9f\x98\xe2\x82\xac", "\ufffd€"},
+                    {"é😀", "é😀"}};
+  for (const auto& [text, expected] : cases) {
+    EXPECT_EQ(replace_invalid_utf8(text), expected) << testing::PrintToString(text);
+    EXPECT_EQ(clean(text), expected) << testing::PrintToString(text);
+  }
+}
+
+// Expected values by Python's html.unescape.
+TEST(Clean, UnescapesHtmlAsPythonDoes) {
+  const Cases cases{{"&amp;amp;", "&amp;"},
+                    {"&lt;b&gt;", "<b>"},
+                    {"&eacute &eacutex &eacute;", "é éx é"},
+                    {"&#233;&#xE9;&#XE9z", "éééz"},
+                    {"&#x110000; &#99999999999999999999;", "\ufffd \ufffd"},
+                    {"&#0;", "\ufffd"},
+                    {"&#128;&#159;", "€Ÿ"},
+                    {"&#xD800;", "\ufffd"},
+                    {"&#1;&#xfdd0;&#xFFFF;|", "|"},
+                    {"&notit; &notin; &nosuch; & &; &#; &#x; &#xg", "¬it; ∉ &nosuch; & &; &#; &#x; &#xg"},
+                    {"&ampamp;", "&amp;"},
+                    {"&CounterClockwiseContourIntegral;", "∳"},
+                    {"&NotEqualTilde;", "≂\u0338"},
+                    {"&Tab;&NewLine;", "\t\n"},
+                    {"&a&b&amp&lt", "&a&b&<"},
+                    {"&#13;x", "\rx"},
+                    {"&AMP &Amp;", "& &Amp;"},
+                    {"&é;", "&é;"},
+                    {"&", "&"},
+                    {"&#", "&#"},
+                    {"&#65", "A"},
+                    {"&AElig;&zwnj;&quot&yuml", "Æ\u200c\"ÿ"},  // first and last names of the table
+                    {"", ""}};
+  for (const auto& [text, expected] : cases) EXPECT_EQ(unescape_html(text), expected) << text;
+}
+
+TEST(Clean, ComposesAsNfc) {
+  EXPECT_EQ(compose("e\u0301 A\u030a \u1100\u1161\u11a8"), "é Å 각");
+  EXPECT_EQ(compose("\u212b \u0958"), "Å \u0915\u093c");  // a singleton, and one that composition leaves out
+  EXPECT_EQ(compose("\u0061\u0323\u0307 \u0061\u0307\u0323"), "ạ\u0307 ạ\u0307");
+  EXPECT_EQ(compose("ﬁ ½"), "ﬁ ½");  // compatibility forms stay
+}
+
+TEST(Clean, CollapsesWhiteSpace) {
+  EXPECT_EQ(collapse_white_space(" a\t\n b\u00a0\u3000c\u2028\u0085 "), "a b c");
+  EXPECT_EQ(collapse_white_space(" \n "), "");
+  EXPECT_EQ(collapse_white_space("\u200b \ufeff"), "\u200b \ufeff");
+}
+
+TEST(Clean, LowerCasesAllScripts) {
+  EXPECT_EQ(lower_case("AZ@[ ÀÞ ŞĞ ΑΩ АЯЁ ẞ Ⓐ Ⅷ ǅ"), "az@[ àþ şğ αω аяё ß ⓐ ⅷ ǆ");
+  EXPECT_EQ(lower_case("İSTANBUL"), "i\u0307stanbul");
+  EXPECT_EQ(lower_case("ΟΔΟΣ"), "οδοσ");
+  EXPECT_EQ(lower_case("日本 हिं ไทย"), "日本 हिं ไทย");
+}
+
+TEST(Clean, DoesAllStepsInClipsOrder) {
+  EXPECT_EQ(clean("  Tom &amp;amp; JERRY&nbsp;\n&amp;lt;3  CAFE\u0301 "), "tom & jerry <3 café");
+  EXPECT_EQ(clean("&Eacute;"), "é");
+  EXPECT_EQ(clean("&amp;amp;amp;"), "&amp;");  // twice, not more
+  EXPECT_EQ(clean(std::string("a\0b", 3)), std::string("a\0b", 3));
+  EXPECT_EQ(clean(""), "");
+}
+
+}  // namespace
+}  // namespace fovea::text
