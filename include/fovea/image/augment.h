@@ -1,0 +1,72 @@
+// Random changes of shape and colour for training. Everything is off by default.
+#pragma once
+
+#include <array>
+
+#include "fovea/core/export.h"
+#include "fovea/core/rng.h"
+#include "fovea/image/image.h"
+#include "fovea/image/resize.h"
+
+namespace fovea::image {
+
+using Range = std::array<double, 2>;  // low, high
+
+// Random rectangle, resized to a square (torchvision's RandomResizedCrop).
+struct CropAugment {
+  Range scale{1, 1};              // share of the area that is kept; {1, 1}: no random crop
+  Range ratio{3.0 / 4, 4.0 / 3};  // width / height of the rectangle, uniform in its logarithm
+
+  bool active() const { return scale != Range{1, 1}; }
+};
+
+// Random rotation, scaling, stretching, shift and mirroring, done in one pass.
+struct AffineAugment {
+  double rotation = 0;        // degrees, either way
+  Range scale{1, 1};          // size of what is shown, uniform in its logarithm
+  double stretch = 0;         // width * s and height / s, with s up to 1 + stretch or down to its inverse
+  double shift = 0;           // share of the side, either way, along both axes
+  double flip = 0;            // probability of mirroring left and right
+  Color fill{255, 255, 255};  // what lies outside the picture
+
+  bool active() const { return rotation != 0 || scale != Range{1, 1} || stretch != 0 || shift != 0 || flip != 0; }
+};
+
+// Random colours. The first four are torchvision's ColorJitter, in random order: a factor from [1 - x, 1 + x] (not
+// below 0), for hue an angle from [-hue, hue] turns.
+struct ColorAugment {
+  double brightness = 0, contrast = 0, saturation = 0, hue = 0;
+  double matrix = 0;  // every entry of a 3x3 identity is moved by up to this much; colours are multiplied by the result
+  double grayscale = 0;  // probability of losing all colour
+};
+
+// A map from positions in the result to positions in the source, in pixels from the centre of each:
+// source = (xx * x + xy * y + x0, yx * x + yy * y + y0).
+struct AffineMap {
+  double xx = 1, xy = 0, x0 = 0;
+  double yx = 0, yy = 1, y0 = 0;
+};
+
+// Row i holds the weights of red, green and blue in channel i of the result.
+using ColorMatrix = std::array<std::array<double, 3>, 3>;
+
+// size x size. Throws Error when the picture is empty.
+FOVEA_API Image random_resized_crop(const Image& image, int size, const CropAugment& augment,
+                                    Interpolation interpolation, Rng& rng);
+
+FOVEA_API AffineMap random_affine_map(int width, int height, const AffineAugment& augment, Rng& rng);
+
+// The picture seen through the map, bilinear, of the same size; the fill colour continues it on all sides.
+FOVEA_API Image warp(const Image& image, const AffineMap& map, Color fill);
+
+// Applies the active parts of `augment`.
+FOVEA_API void jitter_color(Image& image, const ColorAugment& augment, Rng& rng);
+
+// torchvision's definitions on 0..1 values, each result clamped and rounded to 8 bits.
+FOVEA_API void adjust_brightness(Image& image, double factor);  // factor * x
+FOVEA_API void adjust_contrast(Image& image, double factor);    // blends with the picture's mean luminance
+FOVEA_API void adjust_saturation(Image& image, double factor);  // blends with the pixel's luminance; 0 is grayscale
+FOVEA_API void adjust_hue(Image& image, double turns);          // turns the HSV hue; 1 is a full turn
+FOVEA_API void apply_color_matrix(Image& image, const ColorMatrix& matrix);
+
+}  // namespace fovea::image

@@ -1,0 +1,56 @@
+// From a decoded picture to a model's input size: for evaluation, and for training with random changes.
+#pragma once
+
+#include <string>
+
+#include "fovea/core/export.h"
+#include "fovea/core/rng.h"
+#include "fovea/image/augment.h"
+#include "fovea/image/image.h"
+#include "fovea/image/normalize.h"
+#include "fovea/image/resize.h"
+
+namespace fovea::image {
+
+enum class ResizeMode : std::uint8_t {
+  shortest,  // the shorter side becomes `size`, then the middle is cut out (CLIP)
+  squash,    // both sides become `size` (SigLIP)
+};
+
+struct Augment {
+  CropAugment crop;
+  AffineAugment affine;
+  ColorAugment color;
+};
+
+// By default CLIP's evaluation at 224 pixels, and no augmentation.
+struct TransformConfig {
+  int size = 224;  // side of the result, in pixels
+  Interpolation interpolation = Interpolation::bicubic;
+  ResizeMode resize_mode = ResizeMode::shortest;
+  Normalization normalization;
+  Augment augment;  // training only
+};
+
+// size x size, without augmentation. Throws Error when the picture is empty.
+FOVEA_API Image eval_transform(const Image& image, const TransformConfig& config);
+
+// size x size: random crop (or the evaluation's geometry when that is off), then affine, then colour. The result is
+// decided by the picture, the configuration and the generator's key.
+FOVEA_API Image train_transform(const Image& image, const TransformConfig& config, Rng& rng);
+
+// Throws Error, naming the key, unless every number is in its range: size positive, probabilities within [0, 1], ...
+FOVEA_API void check(const TransformConfig& config);
+
+// As a JSON object, whose keys are the fields' names ("mean" and "std" stand beside "size"). Missing keys keep their
+// defaults. Throws Error, naming the key, for unknown keys, wrong types and numbers out of range.
+FOVEA_API std::string to_json(const TransformConfig& config);
+FOVEA_API TransformConfig parse_transform_config(const std::string& json);
+
+// The evaluation part in the form of Hugging Face's preprocessor_config.json (CLIPImageProcessor). Keys that do not
+// concern the pixels are ignored when reading; processing that TransformConfig cannot express throws Error, naming
+// `file` and key.
+FOVEA_API std::string to_preprocessor_json(const TransformConfig& config);
+FOVEA_API TransformConfig parse_preprocessor_json(const std::string& json, const std::string& file);
+
+}  // namespace fovea::image

@@ -1,0 +1,256 @@
+// Nobody reads floating-point exception flags here; without this, loops with conditions do not vectorise.
+#pragma GCC optimize("no-trapping-math")
+
+#include "fovea/image/augment.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "fovea/core/error.h"
+
+namespace fovea::image {
+namespace {
+
+constexpr std::array<double, 3> luminance{0.2989, 0.587, 0.114};  // torchvision's rgb_to_grayscale
+
+std::uint8_t to_byte(float value) {
+  return static_cast<std::uint8_t>(static_cast<int>(std::min(std::max(value, 0.0f), 255.0f) + 0.5f));
+}
+
+double uniform_in_log(Range range, Rng& rng) { return std::exp(rng.uniform(std::log(range[0]), std::log(range[1]))); }
+
+struct Rectangle {
+  int left, top, width, height;
+};
+
+// When no random rectangle fits (a very long picture): the largest in the middle whose shape is allowed.
+Rectangle central_rectangle(const Image& image, Range ratio) {
+  int width = image.width, height = image.height;
+  const double shape = static_cast<double>(width) / height;
+  if (shape < ratio[0]) height = std::max(1, static_cast<int>(std::nearbyint(width / ratio[0])));
+  if (shape > ratio[1]) width = std::max(1, static_cast<int>(std::nearbyint(height * ratio[1])));
+  return {(image.width - width) / 2, (image.height - height) / 2, width, height};
+}
+
+Rectangle random_rectangle(const Image& image, const CropAugment& augment, Rng& rng) {
+  const double area = static_cast<double>(image.width) * image.height;
+  for (int attempt = 0; attempt < 10; ++attempt) {
+    const double target = area * rng.uniform(augment.scale[0], augment.scale[1]);
+    const double shape = uniform_in_log(augment.ratio, rng);
+    const double width = std::nearbyint(std::sqrt(target * shape)), height = std::nearbyint(std::sqrt(target / shape));
+    if (width < 1 || width > image.width || height < 1 || height > image.height) continue;
+    const int w = static_cast<int>(width), h = static_cast<int>(height);
+    const int top = static_cast<int>(rng.below(image.height - h + 1));
+    const int left = static_cast<int>(rng.below(image.width - w + 1));
+    return {left, top, w, h};
+  }
+  return central_rectangle(image, augment.ratio);
+}
+
+// The picture as 4 floats a pixel with a border of the fill colour, one pixel before and two behind: any clamped
+// position has all four of its neighbours inside, so that the sampling loop has no branch.
+struct BorderedImage {
+  static constexpr int channels = 4;  // one unused, so that a pixel is one vector
+  int width;                          // with the border
+  std::vector<float> pixels;
+
+  BorderedImage(const Image& image, Color fill) : width(image.width + 3) {
+    pixels.resize(static_cast<std::size_t>(width) * static_cast<std::size_t>(image.height + 3) * channels);
+    float* to = pixels.data();
+    const auto put = [&to](const std::uint8_t* color) {
+      for (int c = 0; c < 3; ++c) to[c] = color[c];
+      to += channels;
+    };
+    for (int y = -1; y < image.height + 2; ++y) {
+      const bool inside = y >= 0 && y < image.height;
+      const std::uint8_t* from = inside ? image.row(y) : fill.data();
+      const int step = inside ? 3 : 0;
+      put(fill.data());
+      for (int x = 0; x < image.width; ++x, from += step) put(from);
+      put(fill.data());
+      put(fill.data());
+    }
+  }
+  const float* at(int x, int y) const {
+    return pixels.data() + (static_cast<std::ptrdiff_t>(y) * width + x) * channels;
+  }
+};
+
+// Bilinear value at a position counted from the border's corner.
+inline void sample(const BorderedImage& source, float x, float y, std::uint8_t* out) {
+  const int left = static_cast<int>(x), top = static_cast<int>(y);
+  const float right_share = x - static_cast<float>(left), lower_share = y - static_cast<float>(top);
+  const float *upper = source.at(left, top), *lower = source.at(left, top + 1);
+  float value[BorderedImage::channels];
+  for (int c = 0; c < BorderedImage::channels; ++c) {
+    const float above = upper[c] + right_share * (upper[c + 4] - upper[c]);
+    const float below = lower[c] + right_share * (lower[c + 4] - lower[c]);
+    value[c] = above + lower_share * (below - above) + 0.5f;
+  }
+  for (int c = 0; c < 3; ++c) out[c] = static_cast<std::uint8_t>(value[c]);
+}
+
+// Calls change(red, green, blue, n) on pieces of the picture as separate planes of floats, which vectorise; the results
+// are clamped and rounded.
+template <class F>
+void change_colors(Image& image, F&& change) {
+  constexpr std::size_t piece = 256;
+  float planes[3][piece];
+  const std::size_t count = image.pixels.size() / 3;
+  for (std::size_t begin = 0; begin < count; begin += piece) {
+    const std::size_t n = std::min(piece, count - begin);
+    std::uint8_t* bytes = &image.pixels[3 * begin];
+    for (std::size_t i = 0; i < n; ++i) {
+      for (std::size_t c = 0; c < 3; ++c) planes[c][i] = bytes[3 * i + c];
+    }
+    change(planes[0], planes[1], planes[2], n);
+    std::uint8_t rounded[3][piece];
+    for (std::size_t c = 0; c < 3; ++c) std::transform(planes[c], planes[c] + n, rounded[c], to_byte);
+    for (std::size_t i = 0; i < n; ++i) {
+      for (std::size_t c = 0; c < 3; ++c) bytes[3 * i + c] = rounded[c][i];
+    }
+  }
+}
+
+// x becomes factor * x + offset, in every channel.
+void scale_values(Image& image, double factor, double offset) {
+  std::array<std::uint8_t, 256> table;
+  for (std::size_t x = 0; x < table.size(); ++x) {
+    table[x] = to_byte(static_cast<float>(factor * static_cast<double>(x) + offset));
+  }
+  for (std::uint8_t& x : image.pixels) x = table[x];
+}
+
+double mean_luminance(const Image& image) {
+  std::array<std::int64_t, 3> sums{};
+  for (std::size_t i = 0; i < image.pixels.size(); i += 3) {
+    for (std::size_t c = 0; c < 3; ++c) sums[c] += image.pixels[i + c];
+  }
+  double total = 0;
+  for (std::size_t c = 0; c < 3; ++c) total += luminance[c] * static_cast<double>(sums[c]);
+  return total / std::max(1.0, static_cast<double>(image.pixels.size() / 3));
+}
+
+ColorMatrix random_matrix(double amount, Rng& rng) {
+  ColorMatrix matrix;
+  for (std::size_t i = 0; i < 3; ++i) {
+    for (std::size_t j = 0; j < 3; ++j) matrix[i][j] = (i == j ? 1 : 0) + rng.uniform(-amount, amount);
+  }
+  return matrix;
+}
+
+}  // namespace
+
+Image random_resized_crop(const Image& image, int size, const CropAugment& augment, Interpolation interpolation,
+                          Rng& rng) {
+  FOVEA_CHECK(image.width > 0 && image.height > 0, "[crop] the picture is empty (", image.width, "x", image.height,
+              ")");
+  const Rectangle r = random_rectangle(image, augment, rng);
+  return resize(crop(image, r.left, r.top, r.width, r.height), size, size, interpolation);
+}
+
+AffineMap random_affine_map(int width, int height, const AffineAugment& augment, Rng& rng) {
+  const double angle = rng.uniform(-augment.rotation, augment.rotation) * std::numbers::pi / 180;
+  const double scale = uniform_in_log(augment.scale, rng);
+  const double stretch = uniform_in_log({1 / (1 + augment.stretch), 1 + augment.stretch}, rng);
+  const double dx = rng.uniform(-augment.shift, augment.shift) * width;
+  const double dy = rng.uniform(-augment.shift, augment.shift) * height;
+  const double mirror = rng.uniform() < augment.flip ? -1 : 1;
+  // The picture is mirrored and scaled by (wide, high), then rotated, then shifted; the map undoes that.
+  const double wide = mirror * scale * stretch, high = scale / stretch;
+  AffineMap map;
+  map.xx = std::cos(angle) / wide;
+  map.xy = std::sin(angle) / wide;
+  map.yx = -std::sin(angle) / high;
+  map.yy = std::cos(angle) / high;
+  map.x0 = -(map.xx * dx + map.xy * dy);
+  map.y0 = -(map.yx * dx + map.yy * dy);
+  return map;
+}
+
+Image warp(const Image& image, const AffineMap& map, Color fill) {
+  const BorderedImage source(image, fill);
+  Image out(image.width, image.height);
+  const double center_x = (image.width - 1) / 2.0, center_y = (image.height - 1) / 2.0;
+  const auto step_x = static_cast<float>(map.xx), step_y = static_cast<float>(map.yx);
+  const auto last_x = static_cast<float>(image.width + 1), last_y = static_cast<float>(image.height + 1);
+  for (int y = 0; y < image.height; ++y) {
+    // Where the row starts in the source, counted from the border's corner.
+    const auto start_x = static_cast<float>(1 + center_x + map.x0 - map.xx * center_x + map.xy * (y - center_y));
+    const auto start_y = static_cast<float>(1 + center_y + map.y0 - map.yx * center_x + map.yy * (y - center_y));
+    std::uint8_t* to = out.row(y);
+    for (int x = 0; x < image.width; ++x, to += 3) {
+      const auto column = static_cast<float>(x);
+      const float source_x = start_x + step_x * column, source_y = start_y + step_y * column;
+      sample(source, std::min(std::max(source_x, 0.0f), last_x), std::min(std::max(source_y, 0.0f), last_y), to);
+    }
+  }
+  return out;
+}
+
+void jitter_color(Image& image, const ColorAugment& augment, Rng& rng) {
+  const auto factor = [&rng](double amount) { return rng.uniform(std::max(0.0, 1 - amount), 1 + amount); };
+  std::array<int, 4> order{0, 1, 2, 3};
+  rng.shuffle(order);
+  for (const int step : order) {
+    if (step == 0 && augment.brightness != 0) adjust_brightness(image, factor(augment.brightness));
+    if (step == 1 && augment.contrast != 0) adjust_contrast(image, factor(augment.contrast));
+    if (step == 2 && augment.saturation != 0) adjust_saturation(image, factor(augment.saturation));
+    if (step == 3 && augment.hue != 0) adjust_hue(image, rng.uniform(-augment.hue, augment.hue));
+  }
+  if (augment.matrix != 0) apply_color_matrix(image, random_matrix(augment.matrix, rng));
+  if (augment.grayscale != 0 && rng.uniform() < augment.grayscale) adjust_saturation(image, 0);
+}
+
+void adjust_brightness(Image& image, double factor) { scale_values(image, factor, 0); }
+
+void adjust_contrast(Image& image, double factor) { scale_values(image, factor, (1 - factor) * mean_luminance(image)); }
+
+void adjust_saturation(Image& image, double factor) {
+  ColorMatrix matrix;
+  for (std::size_t i = 0; i < 3; ++i) {
+    for (std::size_t j = 0; j < 3; ++j) matrix[i][j] = (i == j ? factor : 0) + (1 - factor) * luminance[j];
+  }
+  apply_color_matrix(image, matrix);
+}
+
+void apply_color_matrix(Image& image, const ColorMatrix& matrix) {
+  float m[3][3];
+  for (std::size_t i = 0; i < 3; ++i) {
+    for (std::size_t j = 0; j < 3; ++j) m[i][j] = static_cast<float>(matrix[i][j]);
+  }
+  change_colors(image, [&m](float* red, float* green, float* blue, std::size_t n) {
+    for (std::size_t i = 0; i < n; ++i) {
+      const float r = red[i], g = green[i], b = blue[i];
+      red[i] = m[0][0] * r + m[0][1] * g + m[0][2] * b;
+      green[i] = m[1][0] * r + m[1][1] * g + m[1][2] * b;
+      blue[i] = m[2][0] * r + m[2][1] * g + m[2][2] * b;
+    }
+  });
+}
+
+void adjust_hue(Image& image, double turns) {
+  const auto turned = static_cast<float>(6 * (turns - std::floor(turns)));  // in sixths of a turn, 0..6
+  change_colors(image, [turned](float* red, float* green, float* blue, std::size_t n) {
+    const auto wrap = [](float sixths) { return sixths >= 6 ? sixths - 6 : sixths; };
+    for (std::size_t i = 0; i < n; ++i) {
+      const float r = red[i], g = green[i], b = blue[i];
+      const float value = std::max(r, std::max(g, b)), chroma = value - std::min(r, std::min(g, b));
+      const float scale = 1 / std::max(chroma, 1.0f);  // chroma is a whole number; 0 for a gray pixel, which stays so
+      const float from_red = (g - b) * scale, from_green = 2 + (b - r) * scale, from_blue = 4 + (r - g) * scale;
+      const float hue = value == r ? from_red : value == g ? from_green : from_blue;  // -1..5
+      const float h = wrap((hue < 0 ? hue + 6 : hue) + turned);
+      // channel = value - chroma * clamp(min(k, 4 - k), 0, 1) with k = (h + 5, 3, 1) mod 6
+      const auto channel = [&](float phase) {
+        const float k = wrap(h + phase);
+        return value - chroma * std::max(0.0f, std::min(1.0f, std::min(k, 4 - k)));
+      };
+      red[i] = channel(5);
+      green[i] = channel(3);
+      blue[i] = channel(1);
+    }
+  });
+}
+
+}  // namespace fovea::image

@@ -1,0 +1,73 @@
+#include "fovea/image/decode.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <fstream>
+#include <iterator>
+
+#include "fovea/core/rng.h"
+#include "golden_lines.h"
+
+namespace fovea::image {
+namespace {
+
+std::vector<std::uint8_t> file_bytes(const std::string& name) {
+  std::ifstream in(golden_folder + "images/" + name, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+TEST(Decode, EqualsPillow) {
+  const auto lines = golden_lines("decode");
+  EXPECT_GE(lines.size(), 12u);
+  for (const GoldenLine& line : lines) {
+    // JPEG leaves the inverse transform's rounding and the chroma filter's to the decoder.
+    const bool exact = line.file.ends_with(".png");
+    EXPECT_LE(max_difference(golden_image(line.file), line.expected), exact ? 0 : 4) << line.file;
+  }
+}
+
+TEST(Decode, RefusesHugePicturesFromTheHeader) {
+  const std::string error = error_of([] { golden_image("huge.png"); });
+  EXPECT_NE(error.find("huge.png is 20000x10000 pixels, the limit is 67108864"), std::string::npos) << error;
+  EXPECT_NE(error_of([] { decode(file_bytes("rgb.png"), "small", 13 * 9 - 1); }), "");
+  EXPECT_EQ(error_of([] { decode(file_bytes("rgb.png"), "small", 13 * 9); }), "");
+}
+
+TEST(Decode, NamesTheFileAndTheReason) {
+  EXPECT_EQ(error_of([] { read_image("no/such.png"); }), "[image] no/such.png: No such file or directory");
+  EXPECT_EQ(error_of([] { decode({}, "a.png"); }), "[image] a.png is empty, expected a PNG or JPEG picture");
+  const std::vector<std::uint8_t> text{'h', 'e', 'l', 'l', 'o'};
+  EXPECT_TRUE(error_of([&] { decode(text, "a.png"); }).starts_with("[image] a.png: expected a PNG or JPEG picture: "));
+  EXPECT_NE(error_of([] { read_image(golden_folder); }).find("directory"), std::string::npos);
+}
+
+TEST(Decode, RefusesTruncatedFiles) {
+  for (const char* name : {"rgb.png", "palette.png", "full_chroma.jpg", "progressive.jpg"}) {
+    const std::vector<std::uint8_t> bytes = file_bytes(name);
+    // The last chunk of a PNG and the last marker of a JPEG carry no pixels.
+    for (std::size_t size = 0; size + 12 < bytes.size(); size += 3) {
+      EXPECT_NE(error_of([&] { decode(std::span(bytes).first(size), name); }), "") << name << " cut to " << size;
+    }
+  }
+}
+
+TEST(Decode, SurvivesDamage) {
+  Rng rng(3);
+  int refused = 0;
+  for (const char* name : {"rgb.png", "palette_transparent.png", "gray16.png", "half_chroma.jpg", "progressive.jpg"}) {
+    const std::vector<std::uint8_t> good = file_bytes(name);
+    for (int i = 0; i < 400; ++i) {
+      std::vector<std::uint8_t> bytes = good;
+      for (int changes = 0; changes < 3; ++changes) {
+        bytes[static_cast<std::size_t>(rng.below(static_cast<std::int64_t>(bytes.size())))] =
+            static_cast<std::uint8_t>(rng.bits());
+      }
+      refused += !error_of([&] { decode(bytes, name, 1 << 16); }).empty();
+    }
+  }
+  EXPECT_GT(refused, 200);
+}
+
+}  // namespace
+}  // namespace fovea::image
