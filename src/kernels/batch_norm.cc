@@ -1,0 +1,259 @@
+#include "fovea/kernels/batch_norm.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "fovea/core/parallel.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/batch_norm.cc"
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+#include "kernels/lanes-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace fovea::kernels::HWY_NAMESPACE {
+
+// Calls f.operator()<count>(row) for groups of four rows and for the rows left over. A group touches the channels'
+// running sums once, which hides the latency of going through memory.
+template <class F>
+HWY_INLINE void for_row_groups(std::int64_t rows, F&& f) {
+  std::int64_t r = 0;
+  for (; r + 4 <= rows; r += 4) f.template operator()<4>(r);
+  for (; r < rows; ++r) f.template operator()<1>(r);
+}
+
+// Sum of term(0) ... term(count - 1), in pairs.
+template <int count, class F>
+HWY_INLINE VF32 sum_terms(F&& term) {
+  if constexpr (count == 4) {
+    return hn::Add(hn::Add(term(0), term(1)), hn::Add(term(2), term(3)));
+  } else {
+    return term(0);
+  }
+}
+
+template <class Lanes>
+HWY_INLINE void add_to(const Lanes& lanes, VF32 v, float* sum) {
+  lanes.store(hn::Add(lanes.load(sum), v), sum);
+}
+
+// Of a chunk of rows, small enough to stay in cache for the second pass: a shift near the mean of each channel, and the
+// sums of x - shift and of its square. `sums` is (3, channels), all zero at first.
+void chunk_moments(const float* x, std::int64_t rows, std::int64_t channels, float* sums) {
+  const F32 d;
+  float *shift = sums, *first = sums + channels, *second = sums + 2 * channels;
+  for_row_groups(rows, [&]<int count>(std::int64_t r) {
+    for_lanes(channels, [&](std::int64_t c, auto lanes) {
+      const float* p = x + r * channels + c;
+      add_to(lanes, sum_terms<count>([&](std::int64_t k) { return lanes.load(p + k * channels); }), shift + c);
+    });
+  });
+  const VF32 over_rows = hn::Set(d, 1.0f / static_cast<float>(rows));
+  for_lanes(channels,
+            [&](std::int64_t c, auto lanes) { lanes.store(hn::Mul(lanes.load(shift + c), over_rows), shift + c); });
+  for_row_groups(rows, [&]<int count>(std::int64_t r) {
+    for_lanes(channels, [&](std::int64_t c, auto lanes) {
+      const float* p = x + r * channels + c;
+      const VF32 centre = lanes.load(shift + c);
+      const auto shifted = [&](std::int64_t k) { return hn::Sub(lanes.load(p + k * channels), centre); };
+      const auto square = [&](std::int64_t k) {
+        const VF32 v = shifted(k);
+        return hn::Mul(v, v);
+      };
+      add_to(lanes, sum_terms<count>(shifted), first + c);
+      add_to(lanes, sum_terms<count>(square), second + c);
+    });
+  });
+}
+
+// y = (x - centre) * scale + shift for the rows [begin, end).
+void normalise_rows(const BatchNormArgs<float>& args, const float* centre, const float* scale, const float* shift,
+                    std::int64_t begin, std::int64_t end) {
+  const F32 d;
+  for (std::int64_t r = begin; r < end; ++r) {
+    const std::int64_t row = r * args.channels;
+    for_lanes(args.channels, [&](std::int64_t c, auto lanes) {
+      const VF32 centred = hn::Sub(lanes.load(args.x + row + c), lanes.load(centre + c));
+      VF32 y = hn::MulAdd(centred, lanes.load(scale + c), lanes.load(shift + c));
+      if (args.residual) y = hn::Add(y, lanes.load(args.residual + row + c));
+      // NaN compares false and is kept.
+      if (args.relu) y = hn::IfThenZeroElse(hn::Le(y, hn::Zero(d)), y);
+      lanes.store(y, args.y + row + c);
+    });
+  }
+}
+
+// dy where relu let the value through.
+template <class Lanes>
+HWY_INLINE VF32 passed(const Lanes& lanes, const float* dy, const float* y, std::int64_t i) {
+  const VF32 g = lanes.load(dy + i);
+  return y ? hn::IfThenElseZero(hn::Gt(lanes.load(y + i), hn::Zero(F32())), g) : g;
+}
+
+// Sums of g and of g * (x - centre) over the rows [begin, end). `sums` is (2, channels), all zero at first.
+void chunk_grad_sums(const BatchNormSumsArgs<float>& args, const float* centre, std::int64_t begin, std::int64_t end,
+                     float* sums) {
+  const std::int64_t channels = args.channels;
+  for_row_groups(end - begin, [&]<int count>(std::int64_t r) {
+    for_lanes(channels, [&](std::int64_t c, auto lanes) {
+      const std::int64_t at = (begin + r) * channels + c;
+      const VF32 middle = lanes.load(centre + c);
+      const auto g = [&](std::int64_t k) { return passed(lanes, args.dy, args.y, at + k * channels); };
+      const auto product = [&](std::int64_t k) {
+        return hn::Mul(g(k), hn::Sub(lanes.load(args.x + at + k * channels), middle));
+      };
+      const VF32 sum_g = sum_terms<count>(g), sum_product = sum_terms<count>(product);
+      add_to(lanes, sum_g, sums + c);
+      add_to(lanes, sum_product, sums + channels + c);
+    });
+  });
+}
+
+// dx = g * scale + (x - centre) * slope + shift for the rows [begin, end), and dresidual = g.
+void grad_rows(const BatchNormGradArgs<float>& args, const float* centre, const float* scale, const float* slope,
+               const float* shift, std::int64_t begin, std::int64_t end) {
+  for (std::int64_t r = begin; r < end; ++r) {
+    const std::int64_t row = r * args.channels;
+    for_lanes(args.channels, [&](std::int64_t c, auto lanes) {
+      const VF32 g = passed(lanes, args.dy, args.y, row + c);
+      if (args.dx) {
+        VF32 dx = hn::Mul(g, lanes.load(scale + c));
+        if (args.sum_g) {
+          const VF32 centred = hn::Sub(lanes.load(args.x + row + c), lanes.load(centre + c));
+          dx = hn::Add(dx, hn::MulAdd(centred, lanes.load(slope + c), lanes.load(shift + c)));
+        }
+        store_or_add(lanes, dx, args.dx.data + row + c, args.dx.accumulate);
+      }
+      if (args.dresidual) store_or_add(lanes, g, args.dresidual.data + row + c, args.dresidual.accumulate);
+    });
+  }
+}
+
+}  // namespace fovea::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace fovea::kernels {
+
+HWY_EXPORT(chunk_moments);
+HWY_EXPORT(normalise_rows);
+HWY_EXPORT(chunk_grad_sums);
+HWY_EXPORT(grad_rows);
+
+namespace {
+
+// Rows that one task handles: about 64 KB of one array, which fits the second-level cache.
+std::int64_t rows_per_chunk(std::int64_t channels) {
+  return std::clamp<std::int64_t>(16384 / std::max<std::int64_t>(channels, 1), 64, 4096);
+}
+
+// One group of `width` zeros per chunk of rows.
+std::vector<float> make_partials(std::int64_t rows, std::int64_t channels, std::int64_t width) {
+  return std::vector<float>(static_cast<std::size_t>(chunk_count(rows, rows_per_chunk(channels)) * width));
+}
+
+// The part of each channel's mean that fits f32. Subtracting it first is exact near the mean; what it leaves is small.
+std::vector<float> rounded(const double* mean, std::int64_t channels) { return {mean, mean + channels}; }
+
+struct Moments {
+  double count = 0, mean = 0, squares = 0;  // squares: sum of squared distances from the mean
+
+  // Chan, Golub & LeVeque 1979, "Updating formulae and a pairwise algorithm for computing sample variances".
+  void merge(const Moments& other) {
+    const double total = count + other.count, distance = other.mean - mean;
+    mean += distance * other.count / total;
+    squares += other.squares + distance * distance * count * other.count / total;
+    count = total;
+  }
+};
+
+// From the sums of x - shift and of its square.
+Moments shifted_moments(double count, double shift, double first, double second) {
+  return {count, shift + first / count, std::max(0.0, second - first * first / count)};
+}
+
+}  // namespace
+
+void channel_moments_f32(const float* x, std::int64_t rows, std::int64_t channels, double* mean, double* variance) {
+  const std::int64_t chunk = rows_per_chunk(channels), width = 3 * channels;
+  std::vector<float> partials = make_partials(rows, channels, width);
+  parallel_for(rows, chunk, [&](std::int64_t begin, std::int64_t end) {
+    HWY_DYNAMIC_DISPATCH(chunk_moments)
+    (x + begin * channels, end - begin, channels, partials.data() + begin / chunk * width);
+  });
+  parallel_for(channels, 16, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<Moments> merged(static_cast<std::size_t>(end - begin));
+    for (std::int64_t row = 0; row < rows; row += chunk) {
+      const float* sums = partials.data() + row / chunk * width;
+      const auto count = static_cast<double>(std::min(chunk, rows - row));
+      for (std::int64_t c = begin; c < end; ++c) {
+        merged[static_cast<std::size_t>(c - begin)].merge(shifted_moments(count, static_cast<double>(sums[c]),
+                                                                          static_cast<double>(sums[channels + c]),
+                                                                          static_cast<double>(sums[2 * channels + c])));
+      }
+    }
+    for (std::int64_t c = begin; c < end; ++c) {
+      mean[c] = merged[static_cast<std::size_t>(c - begin)].mean;
+      variance[c] = merged[static_cast<std::size_t>(c - begin)].squares / static_cast<double>(rows);
+    }
+  });
+}
+
+void batch_norm_f32(const BatchNormArgs<float>& args) {
+  const std::vector<float> centre = rounded(args.mean, args.channels);
+  std::vector<float> scale(centre.size()), shift(centre.size());
+  for (std::size_t c = 0; c < centre.size(); ++c) {
+    const double exact_scale = static_cast<double>(args.weight[c]) * args.rstd[c];
+    const double rest_of_mean = args.mean[c] - static_cast<double>(centre[c]);
+    scale[c] = static_cast<float>(exact_scale);
+    shift[c] = static_cast<float>(static_cast<double>(args.bias[c]) - rest_of_mean * exact_scale);
+  }
+  parallel_for(args.rows, rows_per_chunk(args.channels), [&](std::int64_t begin, std::int64_t end) {
+    HWY_DYNAMIC_DISPATCH(normalise_rows)(args, centre.data(), scale.data(), shift.data(), begin, end);
+  });
+}
+
+void batch_norm_sums_f32(const BatchNormSumsArgs<float>& args) {
+  const std::int64_t channels = args.channels, chunk = rows_per_chunk(channels), width = 2 * channels;
+  const std::vector<float> centre = rounded(args.mean, channels);
+  std::vector<float> partials = make_partials(args.rows, channels, width);
+  parallel_for(args.rows, chunk, [&](std::int64_t begin, std::int64_t end) {
+    HWY_DYNAMIC_DISPATCH(chunk_grad_sums)
+    (args, centre.data(), begin, end, partials.data() + begin / chunk * width);
+  });
+  std::fill_n(args.sum_g, channels, 0.0);
+  std::fill_n(args.sum_gn, channels, 0.0);
+  const float* const last = partials.data() + partials.size();
+  for (const float* sums = partials.data(); sums != last; sums += width) {
+    for (std::int64_t c = 0; c < channels; ++c) {
+      args.sum_g[c] += static_cast<double>(sums[c]);
+      args.sum_gn[c] += static_cast<double>(sums[channels + c]);
+    }
+  }
+  for (std::int64_t c = 0; c < channels; ++c) {
+    const double rest_of_mean = args.mean[c] - static_cast<double>(centre[static_cast<std::size_t>(c)]);
+    args.sum_gn[c] = (args.sum_gn[c] - rest_of_mean * args.sum_g[c]) * args.rstd[c];
+  }
+}
+
+void batch_norm_grad_f32(const BatchNormGradArgs<float>& args) {
+  const std::vector<float> centre = rounded(args.mean, args.channels);
+  std::vector<float> scale(centre.size()), slope(centre.size()), shift(centre.size());
+  const auto n = static_cast<double>(args.rows);
+  for (std::size_t c = 0; c < centre.size(); ++c) {
+    const double exact_scale = static_cast<double>(args.weight[c]) * args.rstd[c];
+    scale[c] = static_cast<float>(exact_scale);
+    if (!args.sum_g) continue;
+    const double exact_slope = -exact_scale * args.rstd[c] * args.sum_gn[c] / n;
+    const double rest_of_mean = args.mean[c] - static_cast<double>(centre[c]);
+    slope[c] = static_cast<float>(exact_slope);
+    shift[c] = static_cast<float>(-exact_scale * args.sum_g[c] / n - exact_slope * rest_of_mean);
+  }
+  parallel_for(args.rows, rows_per_chunk(args.channels), [&](std::int64_t begin, std::int64_t end) {
+    HWY_DYNAMIC_DISPATCH(grad_rows)(args, centre.data(), scale.data(), slope.data(), shift.data(), begin, end);
+  });
+}
+
+}  // namespace fovea::kernels
+#endif
