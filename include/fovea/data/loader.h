@@ -1,0 +1,60 @@
+// Batches from a data set, made ahead by worker threads.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "fovea/core/export.h"
+#include "fovea/data/batch.h"
+#include "fovea/data/image_text_dataset.h"
+#include "fovea/data/text_encoder.h"
+#include "fovea/image/decode.h"
+#include "fovea/image/transform.h"
+
+namespace fovea::data {
+
+struct LoaderOptions {
+  std::int64_t batch_size = 256;
+  bool train = true;                                    // random transforms and texts; otherwise those of evaluation
+  bool shuffle = true;                                  // a new order in every epoch
+  bool drop_last = true;                                // leave out the samples that do not fill a batch
+  int workers = 1;                                      // threads that make batches; 0: they are made inside next()
+  std::int64_t prefetch = 4;                            // batches made ahead, at most (at least one per worker)
+  std::int64_t cache_bytes = std::int64_t{1} << 30;     // decoded pictures kept in memory
+  std::int64_t max_pixels = image::default_max_pixels;  // of one picture
+  std::uint64_t seed = 0;
+};
+
+// Delivers one epoch after another. A batch is decided by the seed, its epoch and its index alone: the number of
+// workers, the cache and restarts do not change it.
+//
+// While training, a picture that cannot be read or transformed is skipped: it is counted, named in a warning (the first
+// ten), and the next sample in the data set's order that can be used takes its place, so that batches keep their size.
+// In evaluation, where that would change the score, it is an error.
+class FOVEA_API Loader {
+ public:
+  // The encoder must outlive the loader. Throws Error for impossible options, and when batches are larger than the data
+  // set and incomplete ones are dropped.
+  Loader(ImageTextDataset dataset, const image::TransformConfig& transform, const TextEncoder* encoder,
+         const LoaderOptions& options);
+  ~Loader();
+  Loader(Loader&&) noexcept;
+  Loader& operator=(Loader&&) noexcept;
+
+  // The next batch; after an epoch's last comes the first of the following one. Throws what went wrong while making it.
+  Batch next();
+
+  // Goes to batch `index` (0 .. batches_per_epoch()) of an epoch. A new loader stands at (0, 0).
+  void restart(std::int64_t epoch, std::int64_t index);
+
+  std::int64_t batches_per_epoch() const;
+  std::int64_t size() const;     // samples
+  std::int64_t skipped() const;  // pictures found unusable so far
+  const ImageTextDataset& dataset() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace fovea::data

@@ -1,0 +1,108 @@
+#include "fovea/data/image_text_dataset.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <string_view>
+#include <system_error>
+
+#include "fovea/core/error.h"
+#include "fovea/data/table.h"
+
+namespace fovea::data {
+namespace {
+
+namespace fs = std::filesystem;
+
+// The columns that the options name, found once.
+struct Columns {
+  std::int64_t image, split = -1, concept_key = -1;
+  std::vector<std::int64_t> texts;
+
+  Columns(const Table& table, const DatasetOptions& options) : image(table.column(options.image_column)) {
+    if (!options.split.empty()) split = table.column(options.split_column);
+    if (!options.concept_column.empty()) concept_key = table.column(options.concept_column);
+    for (const TextColumn& column : options.text_columns) texts.push_back(table.column(column.name));
+  }
+};
+
+void check(const DatasetOptions& options) {
+  FOVEA_CHECK(!options.text_columns.empty(), "[dataset] no text columns, expected at least one");
+  for (const TextColumn& column : options.text_columns) {
+    FOVEA_CHECK(column.weight >= 0, "[dataset] weight of column \"", column.name, "\" is ", column.weight,
+                ", expected at least 0");
+  }
+}
+
+[[noreturn]] void fail_for_empty_split(const Table& table, const std::string& file, const DatasetOptions& options,
+                                       std::int64_t split_column) {
+  std::map<std::string, std::int64_t> counts;
+  for (std::int64_t row = 0; row < table.rows() && split_column >= 0; ++row)
+    ++counts[std::string(table.cell(row, split_column))];
+  if (counts.empty()) fail("[dataset] ", file, " has no rows");
+  std::string known;
+  for (const auto& [name, count] : counts) known += concat(known.empty() ? "" : ", ", name, " (", count, ")");
+  fail("[dataset] ", file, " has no rows of split \"", options.split, "\", its splits are ", known);
+}
+
+std::vector<Text> read_texts(const Table& table, std::int64_t row, const Columns& columns,
+                             const DatasetOptions& options) {
+  std::vector<Text> texts;
+  for (std::size_t i = 0; i < columns.texts.size(); ++i) {
+    const TextColumn& column = options.text_columns[i];
+    const std::string_view cell = table.cell(row, columns.texts[i]);
+    if (i == 0 || !cell.empty()) texts.push_back({std::string(cell), column.weight, column.separator});
+  }
+  return texts;
+}
+
+// Some of the entries, at least one, in random order.
+std::string random_part(std::string_view list, std::string_view separator, Rng& rng) {
+  std::vector<std::string_view> entries;
+  for (std::size_t begin = 0; begin <= list.size();) {
+    const std::size_t end = std::min(list.find(separator, begin), list.size());
+    if (end > begin) entries.push_back(list.substr(begin, end - begin));
+    begin = end + separator.size();
+  }
+  if (entries.empty()) return "";
+  rng.shuffle(entries);
+  entries.resize(static_cast<std::size_t>(1 + rng.below(static_cast<std::int64_t>(entries.size()))));
+  std::string joined;
+  for (const std::string_view entry : entries) joined += (joined.empty() ? "" : ", ") + std::string(entry);
+  return joined;
+}
+
+}  // namespace
+
+ImageTextDataset::ImageTextDataset(const std::string& path, const DatasetOptions& options) {
+  check(options);
+  std::error_code not_there;  // the table reports it
+  const fs::path file = fs::is_directory(path, not_there) ? fs::path(path) / "captions.tsv" : fs::path(path);
+  const fs::path root = options.root.empty() ? file.parent_path() : fs::path(options.root);
+  const Table table = Table::read(file.string());
+  const Columns columns(table, options);
+  for (std::int64_t row = 0; row < table.rows(); ++row) {
+    if (columns.split >= 0 && table.cell(row, columns.split) != options.split) continue;
+    Sample sample{(root / table.cell(row, columns.image)).string(), read_texts(table, row, columns, options), ""};
+    if (columns.concept_key >= 0) sample.concept_key = table.cell(row, columns.concept_key);
+    samples_.push_back(std::move(sample));
+  }
+  if (samples_.empty()) fail_for_empty_split(table, file.string(), options, columns.split);
+}
+
+std::string ImageTextDataset::random_text(std::int64_t i, Rng& rng) const {
+  const std::vector<Text>& texts = (*this)[i].texts;
+  const auto weight = [](const Text& text) { return text.text.empty() ? 0.0 : text.weight; };
+  double total = 0;
+  for (const Text& text : texts) total += weight(text);
+  double left = rng.uniform() * total;
+  const Text* chosen = &texts.front();
+  for (const Text& text : texts) {
+    if (weight(text) == 0) continue;
+    chosen = &text;
+    if ((left -= weight(text)) < 0) break;
+  }
+  return chosen->separator.empty() ? chosen->text : random_part(chosen->text, chosen->separator, rng);
+}
+
+}  // namespace fovea::data

@@ -1,0 +1,336 @@
+#include "fovea/data/loader.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <cstdlib>
+#include <exception>
+#include <map>
+#include <mutex>
+#include <numeric>
+#include <optional>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "fovea/core/error.h"
+#include "fovea/core/log.h"
+#include "fovea/core/parallel.h"
+#include "fovea/core/rng.h"
+#include "fovea/tensor/factory.h"
+
+namespace fovea::data {
+namespace {
+
+using image::Image;
+using PictureHandle = std::shared_ptr<const Image>;
+
+// Decoded pictures, kept until the budget is used up. Thread-safe.
+class PictureCache {
+ public:
+  PictureCache(std::int64_t pictures, std::int64_t bytes)
+      : pictures_(static_cast<std::size_t>(pictures)), bytes_left_(bytes) {}
+
+  PictureHandle find(std::int64_t id) {
+    const std::lock_guard lock(mutex_);
+    return pictures_[static_cast<std::size_t>(id)];
+  }
+  void add(std::int64_t id, const PictureHandle& picture) {
+    const auto bytes = static_cast<std::int64_t>(picture->pixels.size());
+    const std::lock_guard lock(mutex_);
+    PictureHandle& place = pictures_[static_cast<std::size_t>(id)];
+    if (place || bytes > bytes_left_) return;
+    place = picture;
+    bytes_left_ -= bytes;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<PictureHandle> pictures_;
+  std::int64_t bytes_left_;
+};
+
+// Which samples turned out to be unusable. Thread-safe.
+class SkipList {
+ public:
+  explicit SkipList(std::int64_t samples) : skipped_(static_cast<std::size_t>(samples)) {}
+
+  bool contains(std::int64_t id) {
+    const std::lock_guard lock(mutex_);
+    return skipped_[static_cast<std::size_t>(id)];
+  }
+  void add(std::int64_t id, const std::string& reason) {
+    const std::lock_guard lock(mutex_);
+    if (skipped_[static_cast<std::size_t>(id)]) return;
+    skipped_[static_cast<std::size_t>(id)] = true;
+    last_reason_ = reason;
+    if (++count_ <= warnings) log::warning("skipped: ", reason);
+    if (count_ == warnings) log::warning("further skipped pictures are counted, but not named");
+  }
+  std::int64_t count() {
+    const std::lock_guard lock(mutex_);
+    return count_;
+  }
+  std::string last_reason() {
+    const std::lock_guard lock(mutex_);
+    return last_reason_;
+  }
+
+ private:
+  static constexpr std::int64_t warnings = 10;
+
+  std::mutex mutex_;
+  std::vector<bool> skipped_;
+  std::int64_t count_ = 0;
+  std::string last_reason_;
+};
+
+// Makes any batch from its number alone; may be used by several threads.
+class BatchMaker {
+ public:
+  BatchMaker(ImageTextDataset dataset, const image::TransformConfig& transform, const TextEncoder* encoder,
+             const LoaderOptions& options)
+      : dataset_(std::move(dataset)),
+        transform_(transform),
+        encoder_(encoder),
+        options_(options),
+        pictures_(dataset_.size(), options.cache_bytes),
+        skipped_(dataset_.size()) {}
+
+  const ImageTextDataset& dataset() const { return dataset_; }
+  std::int64_t skipped() { return skipped_.count(); }
+
+  std::int64_t batches_per_epoch() const {
+    return options_.drop_last ? dataset_.size() / options_.batch_size
+                              : chunk_count(dataset_.size(), options_.batch_size);
+  }
+
+  // `number` counts the batches of all epochs.
+  Batch make(std::int64_t number) {
+    Batch batch;
+    batch.epoch = number / batches_per_epoch();
+    batch.index = number % batches_per_epoch();
+    const auto order = order_of(batch.epoch);
+    const std::int64_t begin = batch.index * options_.batch_size;
+    const std::int64_t count = std::min(options_.batch_size, dataset_.size() - begin);
+    batch.images = Tensor({count, transform_.size, transform_.size, Image::channels});
+    std::vector<std::int32_t> tokens;
+    std::vector<std::int64_t> lengths;
+    for (std::int64_t i = 0; i < count; ++i) {
+      const std::int64_t scheduled = (*order)[static_cast<std::size_t>(begin + i)];
+      const std::int64_t id = add_picture(scheduled, batch.epoch, batch.images.rows(i, i + 1));
+      const std::vector<std::int32_t> ids = encode_text(scheduled, id, batch.epoch);
+      tokens.insert(tokens.end(), ids.begin(), ids.end());
+      lengths.push_back(static_cast<std::int64_t>(ids.size()));
+      batch.sample_ids.push_back(id);
+    }
+    batch.tokens = from_values<std::int32_t>({static_cast<std::int64_t>(tokens.size())}, tokens);
+    batch.text = PackedLayout::from_lengths(lengths);
+    batch.text.sample_ids = from_values<std::int64_t>({count}, batch.sample_ids);
+    return batch;
+  }
+
+ private:
+  using Order = std::vector<std::int64_t>;
+
+  // The samples of one epoch in the order of their use.
+  std::shared_ptr<const Order> order_of(std::int64_t epoch) {
+    const std::lock_guard lock(orders_mutex_);
+    auto& order = orders_[epoch];
+    if (!order) {
+      Order ids(static_cast<std::size_t>(dataset_.size()));
+      std::iota(ids.begin(), ids.end(), 0);
+      if (options_.shuffle) Rng(key("shuffle", epoch)).shuffle(ids);
+      order = std::make_shared<const Order>(std::move(ids));
+    }
+    const auto result = order;
+    // Workers may be at the end of one epoch and at the start of the next; nobody needs more.
+    std::erase_if(orders_, [epoch](const auto& entry) { return std::abs(entry.first - epoch) > 1; });
+    return result;
+  }
+
+  RngKey key(const char* purpose, std::int64_t epoch) const {
+    return RngKey{options_.seed}.derive(purpose).derive(static_cast<std::uint64_t>(epoch));
+  }
+
+  PictureHandle picture(std::int64_t id) {
+    if (PictureHandle known = pictures_.find(id)) return known;
+    const auto decoded = std::make_shared<const Image>(image::read_image(dataset_[id].image_path, options_.max_pixels));
+    pictures_.add(id, decoded);
+    return decoded;
+  }
+
+  // Nothing when the sample must be skipped.
+  std::optional<Image> transformed(std::int64_t id, Rng rng) {
+    if (skipped_.contains(id)) return {};
+    try {
+      const PictureHandle source = picture(id);
+      return options_.train ? image::train_transform(*source, transform_, rng)
+                            : image::eval_transform(*source, transform_);
+    } catch (const Error& error) {
+      if (!options_.train) throw;
+      skipped_.add(id, error.what());
+      return {};
+    }
+  }
+
+  // Writes the picture of the scheduled sample, or of the first usable one after it, and returns which. The random
+  // numbers stay those of the scheduled sample: a picture shown twice in an epoch is not transformed twice in the same
+  // way.
+  std::int64_t add_picture(std::int64_t scheduled, std::int64_t epoch, Tensor out) {
+    const Rng rng(key("augment", epoch).derive(static_cast<std::uint64_t>(scheduled)));
+    const std::int64_t candidates = std::min<std::int64_t>(dataset_.size(), 100);
+    for (std::int64_t i = 0; i < candidates; ++i) {
+      const std::int64_t id = (scheduled + i) % dataset_.size();
+      if (const std::optional<Image> picture = transformed(id, rng)) {
+        image::normalize(*picture, transform_.normalization, out.mutable_data<float>());
+        return id;
+      }
+    }
+    fail("[loader] none of ", candidates, " pictures in a row can be used; one of them: ", skipped_.last_reason(),
+         "\nhint: picture paths start from the table's folder unless another root is given");
+  }
+
+  std::vector<std::int32_t> encode_text(std::int64_t scheduled, std::int64_t id, std::int64_t epoch) const {
+    Rng rng(key("text", epoch).derive(static_cast<std::uint64_t>(scheduled)));
+    const std::string text = options_.train ? dataset_.random_text(id, rng) : dataset_.eval_text(id);
+    std::vector<std::int32_t> ids = encoder_->encode(text);
+    FOVEA_CHECK(!ids.empty(), "[loader] the encoder gives no token for \"", text, "\", expected at least one");
+    return ids;
+  }
+
+  const ImageTextDataset dataset_;
+  const image::TransformConfig transform_;
+  const TextEncoder* encoder_;
+  const LoaderOptions options_;
+  PictureCache pictures_;
+  SkipList skipped_;
+  std::mutex orders_mutex_;
+  std::map<std::int64_t, std::shared_ptr<const Order>> orders_;
+};
+
+void check(const ImageTextDataset& dataset, const TextEncoder* encoder, const LoaderOptions& options) {
+  FOVEA_CHECK(encoder != nullptr, "[loader] no text encoder was given");
+  FOVEA_CHECK(options.batch_size >= 1, "[loader] batch size is ", options.batch_size, ", expected at least 1");
+  FOVEA_CHECK(options.workers >= 0 && options.workers <= 1024, "[loader] ", options.workers,
+              " workers, expected 0 to 1024");
+  FOVEA_CHECK(options.prefetch >= 1, "[loader] prefetch is ", options.prefetch, ", expected at least 1");
+  FOVEA_CHECK(!options.drop_last || options.batch_size <= dataset.size(), "[loader] a batch of ", options.batch_size,
+              " is larger than the data set, which has ", dataset.size(),
+              " samples\nhint: choose a smaller batch, or keep the incomplete last batch");
+}
+
+}  // namespace
+
+// The queue between the workers and next(). Batches are numbered through all epochs.
+struct Loader::Impl {
+  Impl(ImageTextDataset dataset, const image::TransformConfig& transform, const TextEncoder* encoder,
+       const LoaderOptions& options)
+      : maker(std::move(dataset), transform, encoder, options),
+        worker_count(options.workers),
+        prefetch(std::max<std::int64_t>(options.prefetch, options.workers)) {}
+  ~Impl() { stop(); }
+
+  Batch next() {
+    if (worker_count == 0) {
+      Batch batch = maker.make(taken);
+      ++taken;
+      return batch;
+    }
+    if (workers.empty()) start();
+    std::unique_lock lock(mutex);
+    made_one.wait(lock, [this] { return results.contains(taken); });
+    // A failed batch stays in its place: whoever asks again gets the same answer.
+    if (const std::exception_ptr error = results.at(taken).error) std::rethrow_exception(error);
+    Batch batch = std::move(results.extract(taken).mapped().batch);
+    ++taken;
+    took_one.notify_one();
+    return batch;
+  }
+
+  void restart(std::int64_t number) {
+    stop();
+    taken = number;
+  }
+
+  void start() {
+    stopping = false;
+    started = taken;
+    for (int i = 0; i < worker_count; ++i) workers.emplace_back([this] { work(); });
+  }
+
+  void stop() {
+    {
+      const std::lock_guard lock(mutex);
+      stopping = true;
+    }
+    took_one.notify_all();
+    for (std::thread& worker : workers) worker.join();
+    workers.clear();
+    results.clear();
+  }
+
+  void work() {
+    const SerialScope serial;
+    std::unique_lock lock(mutex);
+    while (true) {
+      took_one.wait(lock, [this] { return stopping || started < taken + prefetch; });
+      if (stopping) return;
+      const std::int64_t number = started++;
+      lock.unlock();
+      Result result = attempt(number);
+      lock.lock();
+      results.emplace(number, std::move(result));
+      made_one.notify_one();
+    }
+  }
+
+  struct Result {
+    Batch batch;
+    std::exception_ptr error;
+  };
+
+  Result attempt(std::int64_t number) {
+    try {
+      return {maker.make(number), nullptr};
+    } catch (...) {
+      return {{}, std::current_exception()};
+    }
+  }
+
+  BatchMaker maker;
+  int worker_count;
+  std::int64_t prefetch;
+  std::vector<std::thread> workers;
+
+  std::mutex mutex;  // guards what follows
+  std::condition_variable made_one, took_one;
+  std::map<std::int64_t, Result> results;
+  std::int64_t started = 0, taken = 0;  // the next number to be made, and to be handed out
+  bool stopping = false;
+};
+
+Loader::Loader(ImageTextDataset dataset, const image::TransformConfig& transform, const TextEncoder* encoder,
+               const LoaderOptions& options) {
+  check(dataset, encoder, options);
+  image::check(transform);
+  impl_ = std::make_unique<Impl>(std::move(dataset), transform, encoder, options);
+}
+
+Loader::~Loader() = default;
+Loader::Loader(Loader&&) noexcept = default;
+Loader& Loader::operator=(Loader&&) noexcept = default;
+
+Batch Loader::next() { return impl_->next(); }
+
+void Loader::restart(std::int64_t epoch, std::int64_t index) {
+  FOVEA_CHECK(epoch >= 0 && index >= 0 && index <= batches_per_epoch(), "[loader] no batch ", index, " in epoch ",
+              epoch, ", an epoch has ", batches_per_epoch());
+  impl_->restart(epoch * batches_per_epoch() + index);
+}
+
+std::int64_t Loader::batches_per_epoch() const { return impl_->maker.batches_per_epoch(); }
+std::int64_t Loader::size() const { return dataset().size(); }
+std::int64_t Loader::skipped() const { return impl_->maker.skipped(); }
+const ImageTextDataset& Loader::dataset() const { return impl_->maker.dataset(); }
+
+}  // namespace fovea::data

@@ -1,0 +1,106 @@
+#include "fovea/data/image_text_dataset.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <set>
+
+#include "test_files.h"
+
+namespace fovea::data {
+namespace {
+
+const std::string shipped = FOVEA_SOURCE_DIR "/data/emoji_clipart";
+constexpr const char* small_table =
+    "image\tsplit\tcaption\talt\tkeywords\tconcept\n"
+    "a.png\ttrain\tred\tscarlet\tone, two, three\tA\n"
+    "b.png\tval\tblue\t\t\tB\n"
+    "/abs/c.png\ttrain\t\tgreen\t\tC\n";
+
+DatasetOptions all_columns(const std::string& split) {
+  DatasetOptions options;
+  options.split = split;
+  options.text_columns = {{"caption"}, {"alt", 2}, {"keywords", 1, ", "}};
+  options.concept_column = "concept";
+  return options;
+}
+
+TEST(ImageTextDataset, ReadsTheShippedSplits) {
+  const std::pair<const char*, std::int64_t> sizes[] = {
+      {"train", 6195},    {"val_style", 503},   {"test_style", 1109},  {"val_concept", 435},
+      {"test_both", 183}, {"val_clipart", 152}, {"test_concept", 567}, {"test_clipart", 359}};
+  for (const auto& [split, size] : sizes) {
+    DatasetOptions options;
+    options.split = split;
+    EXPECT_EQ(ImageTextDataset(shipped, options).size(), size) << split;
+  }
+  EXPECT_EQ(ImageTextDataset(shipped, {}).size(), 9503);
+}
+
+TEST(ImageTextDataset, HoldsPathsTextsAndConcepts) {
+  const TempFolder folder;
+  const ImageTextDataset dataset(folder.write("pairs.tsv", small_table), all_columns("train"));
+  ASSERT_EQ(dataset.size(), 2);
+  EXPECT_EQ(dataset[0].image_path, folder.path() + "/a.png");
+  EXPECT_EQ(dataset[1].image_path, "/abs/c.png");
+  EXPECT_EQ(dataset[0].concept_key, "A");
+  EXPECT_EQ(dataset.eval_text(0), "red");
+  EXPECT_EQ(dataset.eval_text(1), "");
+  DatasetOptions elsewhere = all_columns("val");
+  elsewhere.root = "/pictures";
+  EXPECT_EQ(ImageTextDataset(folder.path() + "/pairs.tsv", elsewhere)[0].image_path, "/pictures/b.png");
+}
+
+TEST(ImageTextDataset, AFolderMeansItsCaptions) {
+  const TempFolder folder;
+  folder.write("captions.tsv", small_table);
+  EXPECT_EQ(ImageTextDataset(folder.path(), {}).size(), 3);
+}
+
+TEST(ImageTextDataset, DrawsTextsByWeight) {
+  const TempFolder folder;
+  const ImageTextDataset dataset(folder.write("pairs.tsv", small_table), all_columns("train"));
+  Rng rng(4);
+  std::map<std::string, int> counts;
+  std::set<std::string> lists;
+  constexpr int draws = 8000;
+  for (int i = 0; i < draws; ++i) {
+    const std::string text = dataset.random_text(0, rng);
+    const bool list = text != "red" && text != "scarlet";
+    ++counts[list ? "list" : text];
+    if (list) lists.insert(text);
+    EXPECT_EQ(dataset.random_text(1, rng), "green");
+  }
+  EXPECT_NEAR(counts["red"], draws / 4, 150);
+  EXPECT_NEAR(counts["scarlet"], draws / 2, 180);
+  EXPECT_NEAR(counts["list"], draws / 4, 150);
+  // Every ordered choice of one, two or three of the three keywords.
+  EXPECT_EQ(lists.size(), 3u + 6u + 6u);
+  EXPECT_TRUE(lists.contains("two"));
+  EXPECT_TRUE(lists.contains("three, one, two"));
+}
+
+TEST(ImageTextDataset, ErrorsNameWhatThereIs) {
+  const TempFolder folder;
+  const std::string path = folder.write("pairs.tsv", small_table);
+  const auto error_for = [&](const DatasetOptions& options) {
+    return error_of([&] { ImageTextDataset(path, options); });
+  };
+  EXPECT_NE(error_for(all_columns("test")).find("has no rows of split \"test\", its splits are train (2), val (1)"),
+            std::string::npos);
+  DatasetOptions wrong_column;
+  wrong_column.image_column = "filepath";
+  EXPECT_NE(error_for(wrong_column).find("no column \"filepath\""), std::string::npos);
+  DatasetOptions no_text;
+  no_text.text_columns.clear();
+  EXPECT_NE(error_for(no_text).find("no text columns"), std::string::npos);
+  DatasetOptions negative;
+  negative.text_columns = {{"caption", -1}};
+  EXPECT_NE(error_for(negative).find("weight of column \"caption\" is -1"), std::string::npos);
+  const std::string empty = folder.write("empty.tsv", "image\tcaption\n");
+  EXPECT_NE(error_of([&] { ImageTextDataset(empty, {}); }).find("empty.tsv has no rows"), std::string::npos);
+  EXPECT_NE(error_of([] { ImageTextDataset("no/such", {}); }).find("no/such cannot be opened"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace fovea::data

@@ -1,0 +1,249 @@
+#include "fovea/data/loader.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <set>
+
+#include "fovea/tensor/reduce.h"
+#include "test_files.h"
+
+namespace fovea::data {
+namespace {
+
+const std::string shipped = FOVEA_SOURCE_DIR "/data/emoji_clipart";
+
+ImageTextDataset clip_art() {
+  DatasetOptions options;
+  options.split = "val_clipart";  // 152 pairs
+  options.text_columns = {{"caption"}, {"keywords", 1, ", "}};
+  return ImageTextDataset(shipped, options);
+}
+
+image::TransformConfig small_augmented() {
+  image::TransformConfig transform;
+  transform.size = 16;
+  transform.augment.affine.rotation = 10;
+  transform.augment.color.brightness = 0.2;
+  return transform;
+}
+
+LoaderOptions options_with(int workers) {
+  LoaderOptions options;
+  options.batch_size = 20;
+  options.workers = workers;
+  options.seed = 5;
+  return options;
+}
+
+const ByteEncoder encoder;
+
+void expect_same(const Batch& a, const Batch& b) {
+  EXPECT_EQ(a.epoch, b.epoch);
+  EXPECT_EQ(a.index, b.index);
+  EXPECT_EQ(a.sample_ids, b.sample_ids);
+  EXPECT_EQ(count_different_bits(a.images, b.images), 0);
+  ASSERT_EQ(a.tokens.shape(), b.tokens.shape());
+  EXPECT_EQ(count_different_bits(a.tokens, b.tokens), 0);
+  EXPECT_EQ(count_different_bits(a.text.offsets, b.text.offsets), 0);
+}
+
+TEST(Loader, BatchesDoNotDependOnTheWorkers) {
+  Loader plain(clip_art(), small_augmented(), &encoder, options_with(0));
+  Loader one(clip_art(), small_augmented(), &encoder, options_with(1));
+  LoaderOptions without_cache = options_with(3);
+  without_cache.cache_bytes = 100000;  // about eight pictures
+  Loader three(clip_art(), small_augmented(), &encoder, without_cache);
+  for (int i = 0; i < 16; ++i) {
+    const Batch expected = plain.next();
+    expect_same(one.next(), expected);
+    expect_same(three.next(), expected);
+  }
+}
+
+TEST(Loader, DeliversWhatItsPartsMake) {
+  const ImageTextDataset dataset = clip_art();
+  image::TransformConfig transform;
+  transform.size = 24;
+  LoaderOptions options = options_with(2);
+  options.train = options.shuffle = options.drop_last = false;
+  Loader loader(dataset, transform, &encoder, options);
+  ASSERT_EQ(loader.batches_per_epoch(), 8);
+  std::int64_t seen = 0;
+  for (int b = 0; b < 8; ++b) {
+    const Batch batch = loader.next();
+    EXPECT_EQ(batch.images.shape(), (Shape{batch.size(), 24, 24, 3}));
+    EXPECT_EQ(batch.text.sequences(), batch.size());
+    EXPECT_EQ(batch.text.tokens(), batch.tokens.numel());
+    EXPECT_EQ(batch.index, b);
+    for (std::int64_t i = 0; i < batch.size(); ++i, ++seen) {
+      EXPECT_EQ(batch.sample_ids[static_cast<std::size_t>(i)], seen);
+      EXPECT_EQ(batch.text.sample_ids.at(i), static_cast<double>(seen));
+      const image::Image picture = image::eval_transform(image::read_image(dataset[seen].image_path), transform);
+      EXPECT_EQ(count_different_bits(batch.images.rows(i, i + 1), image::to_tensor(picture, transform.normalization)),
+                0);
+      const std::vector<std::int32_t> ids = encoder.encode(dataset.eval_text(seen));
+      ASSERT_EQ(batch.text.length(i), static_cast<std::int64_t>(ids.size()));
+      for (std::size_t t = 0; t < ids.size(); ++t) {
+        EXPECT_EQ(batch.tokens.data<std::int32_t>()[batch.text.begin(i) + static_cast<std::int64_t>(t)], ids[t]);
+      }
+    }
+  }
+  EXPECT_EQ(seen, dataset.size());
+  EXPECT_EQ(loader.next().epoch, 1);
+}
+
+TEST(Loader, EveryEpochShowsEverySampleOnceInANewOrder) {
+  LoaderOptions options = options_with(2);
+  options.drop_last = false;
+  Loader loader(clip_art(), small_augmented(), &encoder, options);
+  std::vector<std::vector<std::int64_t>> orders(2);
+  for (auto& order : orders) {
+    for (std::int64_t i = 0; i < loader.batches_per_epoch(); ++i) {
+      const Batch batch = loader.next();
+      order.insert(order.end(), batch.sample_ids.begin(), batch.sample_ids.end());
+    }
+    EXPECT_EQ(order.size(), 152u);
+    EXPECT_EQ(std::set(order.begin(), order.end()).size(), 152u);
+  }
+  EXPECT_NE(orders[0], orders[1]);
+}
+
+TEST(Loader, DropsTheIncompleteBatch) {
+  Loader loader(clip_art(), small_augmented(), &encoder, options_with(0));
+  EXPECT_EQ(loader.batches_per_epoch(), 7);
+  for (int i = 0; i < 8; ++i) EXPECT_EQ(loader.next().size(), 20);
+}
+
+TEST(Loader, TheSeedDecidesOrderAndAugmentation) {
+  LoaderOptions other = options_with(0);
+  other.seed = 6;
+  Loader a(clip_art(), small_augmented(), &encoder, options_with(0)), b(clip_art(), small_augmented(), &encoder, other);
+  EXPECT_NE(a.next().sample_ids, b.next().sample_ids);
+  // The same picture looks different in another epoch.
+  LoaderOptions in_order = options_with(0);
+  in_order.shuffle = false;
+  Loader c(clip_art(), small_augmented(), &encoder, in_order);
+  const Batch first = c.next();
+  c.restart(1, 0);
+  const Batch later = c.next();
+  EXPECT_EQ(first.sample_ids, later.sample_ids);
+  EXPECT_GT(count_different_bits(first.images, later.images), 0);
+}
+
+TEST(Loader, RestartsAnywhere) {
+  Loader loader(clip_art(), small_augmented(), &encoder, options_with(2));
+  std::vector<Batch> batches;
+  for (int i = 0; i < 10; ++i) batches.push_back(loader.next());
+  loader.restart(0, 3);
+  expect_same(loader.next(), batches[3]);
+  loader.restart(1, 1);
+  expect_same(loader.next(), batches[8]);
+  loader.restart(0, 7);  // the end of an epoch is the start of the next
+  expect_same(loader.next(), batches[7]);
+  EXPECT_THROW(loader.restart(0, 8), Error);
+  EXPECT_THROW(loader.restart(-1, 0), Error);
+}
+
+TEST(Loader, StopsInTheMiddleOfItsWork) {
+  for (int i = 0; i < 20; ++i) {
+    Loader loader(clip_art(), small_augmented(), &encoder, options_with(3));
+    if (i % 2) loader.next();
+  }
+}
+
+// Four pictures, the second and third of which cannot be used.
+std::string table_with_bad_pictures(const TempFolder& folder) {
+  const std::string images = FOVEA_SOURCE_DIR "/tests/golden/images/";
+  folder.write("garbage.png", "not a picture");
+  return folder.write("pairs.tsv", "image\tcaption\n" + images + "rgb.png\ta\ngarbage.png\tb\nmissing.png\tc\n" +
+                                       images + "smooth.png\td\n");
+}
+
+TEST(Loader, ReplacesUnusablePicturesByTheNextUsableSample) {
+  const TempFolder folder;
+  const std::string table = table_with_bad_pictures(folder);
+  LoaderOptions options;
+  options.batch_size = 4;
+  options.shuffle = false;
+  for (const int workers : {0, 2}) {
+    options.workers = workers;
+    Loader loader(ImageTextDataset(table, {}), small_augmented(), &encoder, options);
+    testing::internal::CaptureStderr();
+    for (int epoch = 0; epoch < 3; ++epoch) {
+      const Batch batch = loader.next();
+      EXPECT_EQ(batch.sample_ids, (std::vector<std::int64_t>{0, 3, 3, 3}));
+      EXPECT_EQ(batch.tokens.data<std::int32_t>()[batch.text.begin(1) + 1], 'd');
+      // Not the same picture three times: each keeps the random numbers of the sample it stands for.
+      EXPECT_GT(count_different_bits(batch.images.rows(1, 2), batch.images.rows(2, 3)), 0);
+    }
+    const std::string warnings = testing::internal::GetCapturedStderr();
+    EXPECT_EQ(loader.skipped(), 2);
+    EXPECT_NE(warnings.find("garbage.png: expected a PNG or JPEG picture"), std::string::npos) << warnings;
+    EXPECT_NE(warnings.find("missing.png: No such file"), std::string::npos) << warnings;
+    EXPECT_EQ(std::count(warnings.begin(), warnings.end(), '\n'), 2) << warnings;
+  }
+}
+
+TEST(Loader, EvaluationDoesNotSkip) {
+  const TempFolder folder;
+  LoaderOptions options;
+  options.batch_size = 2;
+  options.train = options.shuffle = false;
+  for (const int workers : {0, 1}) {
+    options.workers = workers;
+    Loader loader(ImageTextDataset(table_with_bad_pictures(folder), {}), small_augmented(), &encoder, options);
+    for (int attempt = 0; attempt < 2; ++attempt) {
+      EXPECT_NE(error_of([&] { loader.next(); }).find("garbage.png"), std::string::npos);
+    }
+  }
+}
+
+TEST(Loader, GivesUpWhenNothingCanBeRead) {
+  const TempFolder folder;
+  std::string table = "image\tcaption\n";
+  for (int i = 0; i < 30; ++i) table += "missing.png\tx\n";
+  LoaderOptions options;
+  options.batch_size = 2;
+  Loader loader(ImageTextDataset(folder.write("pairs.tsv", table), {}), small_augmented(), &encoder, options);
+  testing::internal::CaptureStderr();
+  const std::string error = error_of([&] { loader.next(); });
+  const std::string warnings = testing::internal::GetCapturedStderr();
+  EXPECT_NE(error.find("none of 30 pictures in a row can be used"), std::string::npos) << error;
+  EXPECT_EQ(std::count(warnings.begin(), warnings.end(), '\n'), 11) << warnings;
+}
+
+TEST(Loader, WorkersErrorsReachTheCaller) {
+  struct Failing : TextEncoder {
+    std::vector<std::int32_t> encode(std::string_view) const override { return {}; }
+  } const failing;
+  Loader loader(clip_art(), small_augmented(), &failing, options_with(2));
+  EXPECT_NE(error_of([&] { loader.next(); }).find("the encoder gives no token"), std::string::npos);
+}
+
+TEST(Loader, RefusesImpossibleOptions) {
+  const auto error_for = [](const LoaderOptions& options) {
+    return error_of([&] { Loader(clip_art(), small_augmented(), &encoder, options); });
+  };
+  LoaderOptions large = options_with(0);
+  large.batch_size = 153;
+  EXPECT_NE(error_for(large).find("a batch of 153 is larger than the data set, which has 152 samples\nhint: "),
+            std::string::npos);
+  large.drop_last = false;
+  EXPECT_EQ(error_for(large), "");
+  LoaderOptions options = options_with(-1);
+  EXPECT_NE(error_for(options), "");
+  options = options_with(0);
+  options.batch_size = 0;
+  EXPECT_NE(error_for(options), "");
+  options = options_with(0);
+  options.prefetch = 0;
+  EXPECT_NE(error_for(options), "");
+  image::TransformConfig no_size;
+  no_size.size = 0;
+  EXPECT_THROW(Loader(clip_art(), no_size, &encoder, options_with(0)), Error);
+  EXPECT_THROW(Loader(clip_art(), small_augmented(), nullptr, options_with(0)), Error);
+}
+
+}  // namespace
+}  // namespace fovea::data
