@@ -11,6 +11,8 @@
 namespace fovea::text::detail {
 
 constexpr std::int32_t byte_symbol_count = 256;
+constexpr std::int32_t first_merge_id = 2 * byte_symbol_count;    // after the bytes inside and at the end of a word
+constexpr std::int32_t smallest_vocabulary = first_merge_id + 2;  // no merges, start and end
 constexpr std::string_view end_of_word = "</w>";
 
 struct ByteSymbols {

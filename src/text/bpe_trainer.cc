@@ -123,18 +123,17 @@ void count_words(std::string_view text, WordCounts& counts) {
 }
 
 std::vector<BpeMerge> train_bpe(const WordCounts& words, std::int64_t vocabulary_size) {
-  constexpr std::int64_t smallest = 2 * detail::byte_symbol_count + 2;
-  FOVEA_CHECK(vocabulary_size >= smallest, "[train_bpe] vocabulary size is ", vocabulary_size,
-              ", the bytes and the special tokens alone are ", smallest);
-  const auto wanted = static_cast<std::size_t>(vocabulary_size - smallest);
+  FOVEA_CHECK(vocabulary_size >= detail::smallest_vocabulary, "[train_bpe] vocabulary size is ", vocabulary_size,
+              ", the bytes and the special tokens alone are ", detail::smallest_vocabulary);
+  const auto wanted = static_cast<std::size_t>(vocabulary_size - detail::smallest_vocabulary);
   Trainer trainer(words);
   std::vector<BpeMerge> merges;
   while (merges.size() < wanted) {
     const std::optional<BpeMerge> merge = trainer.next();
     FOVEA_CHECK(merge, "[train_bpe] ", words.size(), " distinct words give ", merges.size(),
                 " merges, a vocabulary of ", vocabulary_size, " entries needs ", wanted, "\nhint: ask for at most ",
-                smallest + static_cast<std::int64_t>(merges.size()), " entries, or give more text");
-    trainer.apply(*merge, 2 * detail::byte_symbol_count + static_cast<std::int32_t>(merges.size()));
+                detail::smallest_vocabulary + static_cast<std::int64_t>(merges.size()), " entries, or give more text");
+    trainer.apply(*merge, detail::first_merge_id + static_cast<std::int32_t>(merges.size()));
     merges.push_back(*merge);
   }
   return merges;

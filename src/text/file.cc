@@ -1,19 +1,22 @@
 #include "text/file.h"
 
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <fstream>
-#include <iterator>
+#include <memory>
 
 #include "fovea/core/error.h"
 
 namespace fovea::text::detail {
 
 std::string read_file(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  FOVEA_CHECK(in, "[file] cannot open ", path, ": ", std::strerror(errno));
-  std::string contents(std::istreambuf_iterator<char>(in), {});
-  FOVEA_CHECK(in.good() || in.eof(), "[file] cannot read ", path, ": ", std::strerror(errno));
+  const std::unique_ptr<std::FILE, decltype(&std::fclose)> file(std::fopen(path.c_str(), "rb"), &std::fclose);
+  FOVEA_CHECK(file, "[file] cannot open ", path, ": ", std::strerror(errno));
+  std::string contents;
+  char buffer[1 << 16];
+  while (const std::size_t count = std::fread(buffer, 1, sizeof buffer, file.get())) contents.append(buffer, count);
+  FOVEA_CHECK(!std::ferror(file.get()), "[file] cannot read ", path, ": ", std::strerror(errno));
   return contents;
 }
 

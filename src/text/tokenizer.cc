@@ -10,61 +10,12 @@
 #include "text/bpe_symbols.h"
 #include "text/default_vocabulary.h"
 #include "text/file.h"
+#include "text/merges_file.h"
 
 namespace fovea::text {
 namespace {
 
 constexpr std::int32_t no_rank = std::numeric_limits<std::int32_t>::max();
-constexpr std::int64_t entries_without_merges = 2 * detail::byte_symbol_count + 2;
-
-// The next line of `rest`, without its end; `rest` keeps what follows.
-std::string_view take_line(std::string_view& rest) {
-  std::string_view line = rest.substr(0, rest.find('\n'));
-  rest.remove_prefix(std::min(rest.size(), line.size() + 1));
-  if (line.ends_with('\r')) line.remove_suffix(1);
-  return line;
-}
-
-// The spelling of every byte, inside and at the end of a word, with CLIP's ids.
-std::unordered_map<std::string, std::int32_t> byte_spellings() {
-  std::unordered_map<std::string, std::int32_t> ids;
-  for (std::size_t byte = 0; byte < 256; ++byte) {
-    const std::string spelled = detail::spell(std::string(1, static_cast<char>(byte)));
-    const std::int32_t id = detail::byte_symbols.id[byte];
-    ids.emplace(spelled, id);
-    ids.emplace(spelled + std::string(detail::end_of_word), id + detail::byte_symbol_count);
-  }
-  return ids;
-}
-
-// Reads a header and then as many merges as the vocabulary needs; `source` names the text in errors.
-std::vector<BpeMerge> parse_merges(std::string_view contents, std::int64_t vocabulary_size, const std::string& source) {
-  FOVEA_CHECK(vocabulary_size >= entries_without_merges, "[tokenizer] vocabulary size is ", vocabulary_size,
-              ", the bytes and the special tokens alone are ", entries_without_merges);
-  FOVEA_CHECK(!contents.starts_with("\x1f\x8b"), "[tokenizer] ", source, " is compressed, expected plain text",
-              "\nhint: decompress it with gunzip");
-  const auto wanted = static_cast<std::size_t>(vocabulary_size - entries_without_merges);
-  auto ids = byte_spellings();
-  std::vector<BpeMerge> merges;
-  take_line(contents);
-  for (int line_number = 2; merges.size() < wanted; ++line_number) {
-    const std::string place = concat("[tokenizer] ", source, ":", line_number, ": ");
-    FOVEA_CHECK(!contents.empty(), place, "the file ends after ", merges.size(), " merges, a vocabulary of ",
-                vocabulary_size, " entries needs ", wanted);
-    const std::string_view line = take_line(contents);
-    const std::size_t space = std::min(line.find(' '), line.size());
-    const auto left = ids.find(std::string(line.substr(0, space)));
-    const auto right = ids.find(std::string(line.substr(std::min(space + 1, line.size()))));
-    FOVEA_CHECK(left != ids.end() && right != ids.end(), place, "found \"", line,
-                "\", expected two pieces of earlier lines, separated by a space");
-    FOVEA_CHECK(!left->first.ends_with(detail::end_of_word), place, "the left piece of \"", line, "\" ends a word");
-    const auto id = 2 * detail::byte_symbol_count + static_cast<std::int32_t>(merges.size());
-    FOVEA_CHECK(ids.emplace(left->first + right->first, id).second, place, "\"", line,
-                "\" spells an earlier piece again");
-    merges.push_back({left->second, right->second});
-  }
-  return merges;
-}
 
 }  // namespace
 
@@ -73,10 +24,16 @@ struct Tokenizer::Symbol {
   std::int32_t id, rank;
 };
 
+// Where a special token is spelled out in a text; at its end with length 0 when there is none.
+struct Tokenizer::SpecialMatch {
+  std::size_t at, length;
+  std::int32_t id;
+};
+
 Tokenizer::Tokenizer(std::span<const BpeMerge> merges)
     : Tokenizer(clip_pieces(merges), clip_rules(merges),
-                static_cast<std::int32_t>(2 * detail::byte_symbol_count + merges.size()),
-                static_cast<std::int32_t>(2 * detail::byte_symbol_count + merges.size() + 1)) {}
+                detail::first_merge_id + static_cast<std::int32_t>(merges.size()),
+                detail::first_merge_id + static_cast<std::int32_t>(merges.size()) + 1) {}
 
 Tokenizer::Tokenizer(std::vector<Piece> pieces, std::vector<Rule> rules, std::int32_t start_id, std::int32_t end_id)
     : pieces_(std::move(pieces)), rules_(std::move(rules)), start_id_(start_id), end_id_(end_id) {
@@ -94,7 +51,7 @@ Tokenizer::Tokenizer(std::vector<Piece> pieces, std::vector<Rule> rules, std::in
 }
 
 std::vector<Tokenizer::Piece> Tokenizer::clip_pieces(std::span<const BpeMerge> merges) {
-  std::vector<Piece> pieces(2 * detail::byte_symbol_count);
+  std::vector<Piece> pieces(detail::first_merge_id);
   for (std::size_t byte = 0; byte < 256; ++byte) {
     const auto id = static_cast<std::size_t>(detail::byte_symbols.id[byte]);
     pieces[id] = {std::string(1, static_cast<char>(byte)), Kind::inside_word};
@@ -103,11 +60,11 @@ std::vector<Tokenizer::Piece> Tokenizer::clip_pieces(std::span<const BpeMerge> m
   for (const auto [left, right] : merges) {
     const auto known = static_cast<std::int32_t>(pieces.size());
     FOVEA_CHECK(left >= 0 && right >= 0 && left < known && right < known, "[tokenizer] merge ",
-                known - 2 * detail::byte_symbol_count, " joins ", left, " and ", right,
+                known - detail::first_merge_id, " joins ", left, " and ", right,
                 ", expected ids of earlier pieces, 0 to ", known - 1);
     const Piece &head = pieces[static_cast<std::size_t>(left)], &tail = pieces[static_cast<std::size_t>(right)];
-    FOVEA_CHECK(head.kind == Kind::inside_word, "[tokenizer] merge ", known - 2 * detail::byte_symbol_count,
-                " begins with ", left, ", which ends a word");
+    FOVEA_CHECK(head.kind == Kind::inside_word, "[tokenizer] merge ", known - detail::first_merge_id, " begins with ",
+                left, ", which ends a word");
     pieces.push_back({head.bytes + tail.bytes, tail.kind});
   }
   pieces.push_back({"<|startoftext|>", Kind::special});
@@ -117,13 +74,13 @@ std::vector<Tokenizer::Piece> Tokenizer::clip_pieces(std::span<const BpeMerge> m
 
 std::vector<Tokenizer::Rule> Tokenizer::clip_rules(std::span<const BpeMerge> merges) {
   std::vector<Rule> rules;
-  std::int32_t id = 2 * detail::byte_symbol_count;
+  std::int32_t id = detail::first_merge_id;
   for (const auto [left, right] : merges) rules.push_back({left, right, id++});
   return rules;
 }
 
 Tokenizer Tokenizer::load_merges(const std::string& path, std::int64_t vocabulary_size) {
-  return Tokenizer(parse_merges(detail::read_file(path), vocabulary_size, path));
+  return Tokenizer(detail::parse_merges(detail::read_file(path), vocabulary_size, path));
 }
 
 std::string Tokenizer::merges_text() const {
@@ -142,15 +99,10 @@ std::vector<std::int32_t> Tokenizer::encode(std::string_view text) const {
   const std::string cleaned = clean(text);
   std::vector<std::int32_t> ids{start_id_};
   for (std::string_view rest = cleaned; !rest.empty();) {
-    std::size_t first = rest.size(), length = 0;
-    std::int32_t special = 0;
-    for (const std::int32_t id : special_ids_) {
-      const std::size_t at = rest.find(piece(id).bytes), size = piece(id).bytes.size();
-      if (at < first || (at == first && size > length)) first = at, length = size, special = id;
-    }
-    append_words(rest.substr(0, first), ids);
+    const auto [at, length, special] = find_special(rest);
+    for (const std::string_view word : split_words(rest.substr(0, at))) append_word(word, ids);
     if (length > 0) ids.push_back(special);
-    rest.remove_prefix(first + length);
+    rest.remove_prefix(at + length);
   }
   ids.push_back(end_id_);
   return ids;
@@ -166,8 +118,14 @@ std::vector<std::int32_t> Tokenizer::encode(std::string_view text, std::int64_t 
   return ids;
 }
 
-void Tokenizer::append_words(std::string_view cleaned, std::vector<std::int32_t>& ids) const {
-  for (const std::string_view word : split_words(cleaned)) append_word(word, ids);
+Tokenizer::SpecialMatch Tokenizer::find_special(std::string_view text) const {
+  SpecialMatch first{text.size(), 0, 0};
+  for (const std::int32_t id : special_ids_) {
+    const std::string& spelled = piece(id).bytes;
+    const std::size_t at = text.find(spelled);
+    if (at < first.at || (at == first.at && spelled.size() > first.length)) first = {at, spelled.size(), id};
+  }
+  return first;
 }
 
 std::int32_t Tokenizer::rank_of(std::int32_t left, std::int32_t right) const {
@@ -194,16 +152,16 @@ void Tokenizer::merge_everywhere(std::vector<Symbol>& symbols, std::int32_t rank
   std::size_t count = 0;
   for (std::size_t i = 0; i < symbols.size(); ++i) {
     Symbol symbol = symbols[i];
-    if (symbol.rank == rank && i + 1 < symbols.size()) {
+    if (symbol.rank == rank) {
       symbol = {merged, no_rank};
-      ++i;
+      ++i;  // its right neighbour, which every ranked symbol has
     }
     symbols[count++] = symbol;
   }
   symbols.resize(count);
   for (std::size_t i = 0; i + 1 < count; ++i) {
-    if (symbols[i].id == merged || symbols[i + 1].id == merged)
-      symbols[i].rank = rank_of(symbols[i].id, symbols[i + 1].id);
+    const std::int32_t left = symbols[i].id, right = symbols[i + 1].id;
+    if (left == merged || right == merged) symbols[i].rank = rank_of(left, right);
   }
 }
 
@@ -223,7 +181,7 @@ std::string Tokenizer::decode(std::span<const std::int32_t> ids) const {
 
 const Tokenizer& default_tokenizer() {
   static const Tokenizer tokenizer(
-      parse_merges(detail::default_merges(), detail::default_vocabulary_size, "default vocabulary"));
+      detail::parse_merges(detail::default_merges(), detail::default_vocabulary_size, "default vocabulary"));
   return tokenizer;
 }
 

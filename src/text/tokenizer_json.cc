@@ -84,7 +84,7 @@ class Tokenizer::JsonReader {
   }
 
   void check_model(const json& model) const {
-    // Files of early versions name no type; they are told by their merges.
+    // Early versions of the format name no type.
     const json type = optional_member(model, "type");
     check(type.is_null() || type == "BPE", "the model is ", type.dump(), ", expected \"BPE\"");
     const json suffix = optional_member(model, "end_of_word_suffix");

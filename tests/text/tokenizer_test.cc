@@ -1,8 +1,10 @@
 #include "fovea/text/tokenizer.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
@@ -21,7 +23,9 @@ namespace {
 using nlohmann::json;
 using Ids = std::vector<std::int32_t>;
 
-std::string temporary(const std::string& name) { return testing::TempDir() + "fovea_tokenizer_test_" + name; }
+// A folder of this process alone, since tests run side by side.
+std::string folder() { return testing::TempDir() + "fovea_tokenizer_test_" + std::to_string(::getpid()); }
+std::string temporary(const std::string& name) { return folder() + "/" + name; }
 
 std::string read(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
@@ -154,7 +158,13 @@ void expect_equal(const Tokenizer& a, const Tokenizer& b) {
     EXPECT_EQ(a.encode(text), b.encode(text));
 }
 
-TEST(TokenizerFiles, TokenizerJsonRoundTrip) {
+class TokenizerFiles : public testing::Test {
+ protected:
+  TokenizerFiles() { std::filesystem::create_directories(folder()); }
+  ~TokenizerFiles() override { std::filesystem::remove_all(folder()); }
+};
+
+TEST_F(TokenizerFiles, TokenizerJsonRoundTrip) {
   for (const Tokenizer& tokenizer : {default_tokenizer(), small_tokenizer()}) {
     tokenizer.save(temporary("first.json"));
     const Tokenizer loaded = Tokenizer::load(temporary("first.json"));
@@ -170,7 +180,7 @@ json small_json() {
 }
 
 // What the files of published models have and ours have not.
-TEST(TokenizerFiles, ReadsOtherWritersTokenizerJson) {
+TEST_F(TokenizerFiles, ReadsOtherWritersTokenizerJson) {
   json root = small_json();
   root["model"]["merges"] = json::parse(R"([["a", "b"], ["c", "d</w>"], ["ab", "cd</w>"]])");
   root["model"].erase("type");
@@ -190,7 +200,7 @@ TEST(TokenizerFiles, ReadsOtherWritersTokenizerJson) {
   EXPECT_EQ(permuted.decode(Ids{515, 512, 517, 514, last('b'), 516}), "abcd abb");
 }
 
-TEST(TokenizerFiles, ReadsMerges) {
+TEST_F(TokenizerFiles, ReadsMerges) {
   const std::string path = write("merges.txt", "\"header\na b\nc d</w>\r\nab cd</w>\nx y\n");
   expect_equal(Tokenizer::load_merges(path, 517), small_tokenizer());
   const std::string own = write("own_merges.txt", default_tokenizer().merges_text());
@@ -207,7 +217,7 @@ void expect_error(F&& f, const std::string& expected) {
   }
 }
 
-TEST(TokenizerFiles, BadMergesNameFileAndLine) {
+TEST_F(TokenizerFiles, BadMergesNameFileAndLine) {
   const auto check = [](const std::string& contents, std::int64_t size, const std::string& expected) {
     const std::string path = write("bad_merges.txt", contents);
     expect_error([&] { Tokenizer::load_merges(path, size); }, expected);
@@ -228,7 +238,7 @@ TEST(TokenizerFiles, BadMergesNameFileAndLine) {
   expect_error([] { Tokenizer(std::vector<BpeMerge>{{256, 5}}); }, "ends a word");
 }
 
-TEST(TokenizerFiles, BadTokenizerJsonNamesFileAndExpectation) {
+TEST_F(TokenizerFiles, BadTokenizerJsonNamesFileAndExpectation) {
   const json good = small_json();
   const auto check = [&](const std::string& pointer, const json& value, const std::string& expected) {
     json root = good;
@@ -272,10 +282,11 @@ TEST(TokenizerFiles, BadTokenizerJsonNamesFileAndExpectation) {
   expect_error([] { Tokenizer::load(write("text.json", "{\"model\": ]")); }, "no JSON at byte 11");
   expect_error([] { Tokenizer::load(write("text.json", "[]")); }, "found no \"model\"");
   expect_error([] { Tokenizer::load("/nonexistent/tokenizer.json"); }, "/nonexistent/tokenizer.json");
+  expect_error([] { Tokenizer::load(testing::TempDir()); }, "cannot read " + testing::TempDir());
   expect_error([] { default_tokenizer().save("/nonexistent/tokenizer.json"); }, "/nonexistent/tokenizer.json");
 }
 
-TEST(TokenizerFiles, DamagedTokenizerJsonLoadsOrThrowsError) {
+TEST_F(TokenizerFiles, DamagedTokenizerJsonLoadsOrThrowsError) {
   const std::string good = small_json().dump();
   Rng rng(3);
   int errors = 0;

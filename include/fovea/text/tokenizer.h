@@ -22,8 +22,8 @@ struct BpeMerge {
 // then merge the bytes of each word, the earliest learned pair first. A last piece also marks the word's end, so white
 // space needs no token. A value; const functions may be called from any number of threads.
 //
-// "<|startoftext|>" and "<|endoftext|>" spelled out in a text become those tokens wherever they stand, as with Hugging
-// Face.
+// Special tokens are looked for in the cleaned text: "<|startoftext|>" and "<|endoftext|>" spelled out become those
+// tokens wherever they stand, as with Hugging Face (OpenAI's finds them at the beginning of a word only).
 class FOVEA_API Tokenizer {
  public:
   // CLIP's vocabulary: 256 bytes, 256 bytes that end a word, one piece per merge, start, end. A merge may use the bytes
@@ -35,8 +35,8 @@ class FOVEA_API Tokenizer {
   // where Hugging Face does not. Throws Error naming the file and what was expected.
   static Tokenizer load(const std::string& path);
 
-  // Reads OpenAI's bpe_simple_vocab_16e6.txt (not compressed): a header, then one merge per line, of which the first
-  // `vocabulary_size` - 514 are used. Throws Error naming the file and line.
+  // Reads OpenAI's bpe_simple_vocab_16e6.txt, decompressed before with gunzip: a header, then one merge per line, of
+  // which the first `vocabulary_size` - 514 are used. Throws Error naming the file and line.
   static Tokenizer load_merges(const std::string& path, std::int64_t vocabulary_size = 49408);
 
   // Writes a tokenizer.json that load and Hugging Face's tokenizers read. Throws Error naming the file.
@@ -68,6 +68,7 @@ class FOVEA_API Tokenizer {
     std::int32_t left, right, merged;
   };
   struct Symbol;
+  struct SpecialMatch;
   class JsonReader;
 
   Tokenizer(std::vector<Piece> pieces, std::vector<Rule> rules, std::int32_t start_id, std::int32_t end_id);
@@ -77,7 +78,7 @@ class FOVEA_API Tokenizer {
   const Piece& piece(std::int32_t id) const { return pieces_[static_cast<std::size_t>(id)]; }
   std::string spelled(std::int32_t id) const;
   std::int32_t rank_of(std::int32_t left, std::int32_t right) const;
-  void append_words(std::string_view cleaned, std::vector<std::int32_t>& ids) const;
+  SpecialMatch find_special(std::string_view text) const;
   void append_word(std::string_view word, std::vector<std::int32_t>& ids) const;
   void merge_everywhere(std::vector<Symbol>& symbols, std::int32_t rank) const;
 
