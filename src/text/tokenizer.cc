@@ -9,7 +9,7 @@
 #include "fovea/text/split.h"
 #include "text/bpe_symbols.h"
 #include "text/default_vocabulary.h"
-#include "text/file.h"
+#include "fovea/io/file.h"
 #include "text/merges_file.h"
 
 namespace fovea::text {
@@ -80,7 +80,7 @@ std::vector<Tokenizer::Rule> Tokenizer::clip_rules(std::span<const BpeMerge> mer
 }
 
 Tokenizer Tokenizer::load_merges(const std::string& path, std::int64_t vocabulary_size) {
-  return Tokenizer(detail::parse_merges(detail::read_file(path), vocabulary_size, path));
+  return Tokenizer(detail::parse_merges(io::read_file(path), vocabulary_size, path));
 }
 
 std::string Tokenizer::merges_text() const {

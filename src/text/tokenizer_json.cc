@@ -7,7 +7,7 @@
 #include "fovea/core/error.h"
 #include "fovea/text/tokenizer.h"
 #include "text/bpe_symbols.h"
-#include "text/file.h"
+#include "fovea/io/file.h"
 
 namespace fovea::text {
 namespace {
@@ -21,7 +21,7 @@ constexpr std::string_view word_pattern = R"('s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\
 class Tokenizer::JsonReader {
  public:
   explicit JsonReader(const std::string& path) : path_(path) {
-    const std::string contents = detail::read_file(path);
+    const std::string contents = io::read_file(path);
     try {
       root_ = json::parse(contents);
     } catch (const json::parse_error& error) {
@@ -269,7 +269,7 @@ void Tokenizer::save(const std::string& path) const {
         {"vocab", vocabulary},
         {"merges", merges}}},
   };
-  detail::write_file(path, root.dump(2) + '\n');
+  io::write_file(path, root.dump(2) + '\n');
 }
 
 }  // namespace fovea::text

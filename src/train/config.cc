@@ -49,6 +49,7 @@ void fields(DataConfig& c, auto&& f) {
   f("image_column", c.image_column, any);
   f("split_column", c.split_column, any);
   f("caption_columns", c.caption_columns, any);
+  f("list_columns", c.list_columns, any);
   f("batch_size", c.batch_size, count);
   f("workers", c.workers, count_or_zero);
   f("transform", RawJson{c.transform}, any);

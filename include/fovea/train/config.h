@@ -16,6 +16,7 @@ struct DataConfig {
   std::string train_split = "train";
   std::string image_column = "image", split_column = "split";
   std::vector<std::string> caption_columns{"caption"};  // the first one is what evaluation asks for
+  std::vector<std::string> list_columns;  // caption columns whose cells are lists ("a, b, c"); a random part is drawn
   std::int64_t batch_size = 256;
   std::int64_t workers = 1;      // loading threads; 0: the training thread loads
   std::string transform = "{}";  // JSON text, read by the image transforms
