@@ -1,6 +1,7 @@
 #include "fovea/kernels/attention.h"
 
 #include <algorithm>
+#include <cmath>
 #include <vector>
 
 #include "fovea/core/parallel.h"
@@ -45,41 +46,31 @@ constexpr std::size_t round_up(std::size_t n, std::size_t multiple) { return (n 
 
 HWY_BEFORE_NAMESPACE();
 namespace fovea::kernels::HWY_NAMESPACE {
+namespace {
 
 constexpr std::size_t tile_vectors = HWY_TARGET <= HWY_AVX3 ? 4 : 2;
+
+// A matrix in scratch memory; its rows are aligned to vectors and padded to a whole number of them.
+class Block {
+ public:
+  Block(std::size_t rows, std::size_t row_stride)
+      : stride(row_stride), storage_(rows * row_stride * sizeof(float)), data_(static_cast<float*>(storage_.data())) {}
+  float* row(std::size_t r) const { return data_ + r * stride; }
+
+  const std::size_t stride;
+
+ private:
+  Storage storage_;
+  float* data_;
+};
 
 // Element (r, k) of the left factor of a product is data[r * row + k * step].
 struct LeftFactor {
   const float* data;
   std::size_t row, step;
-};
 
-// A matrix in scratch memory: rows are aligned to vectors and padded with zeros to a whole number of them.
-struct Block {
-  float* data;
-  std::size_t stride;
-
-  float* row(std::size_t r) const { return data + r * stride; }
-};
-
-// Scratch memory of one task, handed out in aligned pieces.
-class Scratch {
- public:
-  explicit Scratch(std::size_t floats)
-      : storage_(floats * sizeof(float)), next_(static_cast<float*>(storage_.data())) {}
-  Block take(std::size_t rows, std::size_t stride) {
-    const Block block{next_, stride};
-    next_ += size(rows, stride);
-    return block;
-  }
-  // Floats that such a block occupies.
-  static std::size_t size(std::size_t rows, std::size_t stride) {
-    return round_up(rows * stride, allocator::alignment / sizeof(float));
-  }
-
- private:
-  Storage storage_;
-  float* next_;
+  static LeftFactor of(const Block& block) { return {block.row(0), block.stride, 1}; }
+  static LeftFactor transposed(const Block& block) { return {block.row(0), 1, block.stride}; }
 };
 
 // c (6, vectors) = or += sum over k < depth of left(r, k) right(k, c).
@@ -111,7 +102,7 @@ HWY_INLINE void multiply_panel(const LeftFactor& left, std::size_t depth, const 
                                std::size_t rows, std::size_t column) {
   for (std::size_t r = 0; r < rows; r += tile_rows) {
     const LeftFactor tile{left.data + r * left.row, left.row, left.step};
-    multiply_tile<vectors, add>(tile, depth, right.data + column, right.stride, c.row(r) + column, c.stride);
+    multiply_tile<vectors, add>(tile, depth, right.row(0) + column, right.stride, c.row(r) + column, c.stride);
   }
 }
 
@@ -140,11 +131,9 @@ HWY_INLINE void pack_row(const float* from, std::size_t n, float factor, float* 
     hn::Store(hn::Mul(load_first(d, from + i, n - i, 0), scale), d, to + i);
 }
 
-// `count` rows of n channels, then rows of zeros up to `rows`.
-HWY_INLINE void pack_rows(const float* from, std::size_t from_stride, std::size_t count, std::size_t n, float factor,
-                          const Block& to, std::size_t rows) {
-  for (std::size_t r = 0; r < count; ++r) pack_row(from + r * from_stride, n, factor, to.row(r));
-  std::fill(to.row(count), to.row(std::max(rows, count)), 0.0f);
+HWY_INLINE void pack_rows(const float* from, std::int64_t from_stride, std::size_t count, std::size_t n, float factor,
+                          const Block& to) {
+  for (std::size_t r = 0; r < count; ++r, from += from_stride) pack_row(from, n, factor, to.row(r));
 }
 
 // to (4, 4) = from (4, 4) transposed; the scalar target moves single elements instead.
@@ -167,9 +156,10 @@ HWY_INLINE void transpose_square(const float* from, std::size_t from_stride, flo
 #endif
 
 // to (n, count) = from (count, n) transposed, with zeros up to the stride of `to`.
-HWY_INLINE void pack_transposed(const float* from, std::size_t from_stride, std::size_t count, std::size_t n,
+HWY_INLINE void pack_transposed(const float* from, std::int64_t row_stride, std::size_t count, std::size_t n,
                                 const Block& to) {
   constexpr std::size_t side = transposed_side;
+  const auto from_stride = static_cast<std::size_t>(row_stride);
   const std::size_t whole_rows = count / side * side, whole_columns = n / side * side;
   for (std::size_t r = 0; r < whole_rows; r += side) {
     for (std::size_t c = 0; c < whole_columns; c += side) {
@@ -191,167 +181,173 @@ HWY_INLINE void put_row(const float* from, std::size_t n, float factor, float* t
   }
 }
 
-// Extents that the buffers of one task are made for.
-struct TaskShape {
+// The head of a task: where its rows are, and its extents as the vector code wants them.
+struct Head {
+  const AttentionProblem& p;
+  const AttentionTask& task;
   std::size_t head_dim, keys;
   std::size_t channels;  // head_dim in whole vectors
   std::size_t columns;   // keys in whole tiles and vectors: keys are rows of their own gradients, too
 
-  TaskShape(const AttentionProblem& p, std::int64_t sequence)
-      : head_dim(static_cast<std::size_t>(p.head_dim)),
-        keys(static_cast<std::size_t>(p.keys(sequence))),
+  Head(const AttentionProblem& problem, const AttentionTask& head_task)
+      : p(problem),
+        task(head_task),
+        head_dim(static_cast<std::size_t>(p.head_dim)),
+        keys(static_cast<std::size_t>(p.keys(task.sequence))),
         channels(round_up(head_dim, hn::Lanes(RowTag()))),
         columns(padded(keys)) {}
+
   static std::size_t padded(std::size_t key_count) {
     return round_up(round_up(key_count, tile_rows), hn::Lanes(RowTag()));
   }
+  std::int64_t token(std::size_t query) const { return p.q_offsets[task.sequence] + static_cast<std::int64_t>(query); }
+  std::size_t visible_keys(std::size_t query) const {
+    return static_cast<std::size_t>(p.visible_keys(task.sequence, static_cast<std::int64_t>(query)));
+  }
+  std::int64_t logsumexp_index(std::size_t query) const { return task.head * p.query_tokens() + token(query); }
+
+  template <class Rows>
+  auto query_row(const Rows& rows, std::size_t query) const {
+    return rows.data + token(query) * rows.stride + task.head * p.head_dim;
+  }
+  template <class Rows>
+  auto key_row(const Rows& rows, std::size_t key) const {
+    const std::int64_t t = p.kv_offsets[task.sequence] + static_cast<std::int64_t>(key);
+    return rows.data + t * rows.stride + task.head * p.head_dim;
+  }
+
+  void pack_queries(const HeadRows<float>& from, std::size_t first, std::size_t count, float factor,
+                    const Block& to) const {
+    pack_rows(query_row(from, first), from.stride, count, head_dim, factor, to);
+    std::fill(to.row(count), to.row(round_up(count, tile_rows)), 0.0f);
+  }
+  void pack_keys(const HeadRows<float>& from, const Block& to) const {
+    pack_rows(key_row(from, 0), from.stride, keys, head_dim, 1, to);
+  }
+  void pack_keys_transposed(const HeadRows<float>& from, const Block& to) const {
+    pack_transposed(key_row(from, 0), from.stride, keys, head_dim, to);
+  }
 };
 
-// Row r of a strip is query first + r of its sequence.
+// Some consecutive queries, whose scores are in memory together.
 struct Strip {
-  std::int64_t first;
-  std::size_t rows;
+  std::size_t first, rows;
   std::size_t tiled_rows;  // in whole tiles
   std::size_t keys;        // that the last query, and so any, sees
   std::size_t columns;     // those in whole tiles and vectors
 
-  Strip(const AttentionProblem& p, const AttentionTask& task, std::int64_t first_query)
+  Strip(const Head& head, std::size_t first_query)
       : first(first_query),
-        rows(std::min(strip_rows, static_cast<std::size_t>(task.last_query - first_query))),
+        rows(std::min(strip_rows, static_cast<std::size_t>(head.task.last_query) - first)),
         tiled_rows(round_up(rows, tile_rows)),
-        keys(static_cast<std::size_t>(p.visible_keys(task.sequence, first + static_cast<std::int64_t>(rows) - 1))),
-        columns(TaskShape::padded(keys)) {}
+        keys(head.visible_keys(first + rows - 1)),
+        columns(Head::padded(keys)) {}
 };
 
-template <class Rows>
-HWY_INLINE auto head_row(const Rows& rows, std::int64_t token, std::int64_t channel) {
-  return rows.data + token * rows.stride + channel;
-}
-
-HWY_INLINE std::size_t row_stride(const HeadRows<float>& rows) { return static_cast<std::size_t>(rows.stride); }
-
-// Scores of one query become e^(score - largest), zero from `visible` on; returns their sum and the largest score.
-struct ExpRow {
-  float sum, largest;
-};
-HWY_INLINE ExpRow exp_row(float* scores, std::size_t visible, std::size_t columns) {
-  std::fill(scores + visible, scores + columns, -__builtin_inff());
-  const float largest = row_max(scores, columns);
-  return {static_cast<float>(row_exp_sum<true>(scores, columns, largest, scores)), largest};
+// Scores of a strip become e^(score - the row's largest), zero where a key is not visible.
+HWY_INLINE void exp_strip(const Head& head, const Strip& strip, const Block& scores, float* logsumexp,
+                          float* inverse_sums) {
+  for (std::size_t r = 0; r < strip.rows; ++r) {
+    float* row = scores.row(r);
+    const std::size_t visible = head.visible_keys(strip.first + r);
+    float& saved = logsumexp[head.logsumexp_index(strip.first + r)];
+    if (visible == 0) {
+      std::fill(row, row + strip.columns, 0.0f);
+      saved = inverse_sums[r] = 0;
+      continue;
+    }
+    std::fill(row + visible, row + strip.columns, -__builtin_inff());
+    const float largest = row_max(row, strip.columns);
+    const auto sum = static_cast<float>(row_exp_sum<true>(row, strip.columns, largest, row));
+    saved = largest + std::log(sum);
+    inverse_sums[r] = 1 / sum;
+  }
 }
 
 void attention_forward_task(const AttentionProblem& p, const AttentionInputs& in, const HeadOutput<float>& out,
                             float* logsumexp, const AttentionTask& task) {
-  const TaskShape shape(p, task.sequence);
-  Scratch scratch(Scratch::size(shape.head_dim, shape.columns) + Scratch::size(shape.keys, shape.channels) +
-                  2 * Scratch::size(strip_rows, shape.channels) + Scratch::size(strip_rows, shape.columns));
-  const Block keys = scratch.take(shape.head_dim, shape.columns), values = scratch.take(shape.keys, shape.channels);
-  const Block queries = scratch.take(strip_rows, shape.channels), result = scratch.take(strip_rows, shape.channels);
-  const Block scores = scratch.take(strip_rows, shape.columns);
-
-  const std::int64_t channel = task.head * p.head_dim;
-  const std::int64_t first_key = p.kv_offsets[task.sequence], first_token = p.q_offsets[task.sequence];
-  pack_transposed(head_row(in.k, first_key, channel), row_stride(in.k), shape.keys, shape.head_dim, keys);
-  pack_rows(head_row(in.v, first_key, channel), row_stride(in.v), shape.keys, shape.head_dim, 1, values, 0);
-
-  for (std::int64_t i = task.first_query; i < task.last_query; i += static_cast<std::int64_t>(strip_rows)) {
-    const Strip strip(p, task, i);
-    pack_rows(head_row(in.q, first_token + i, channel), row_stride(in.q), strip.rows, shape.head_dim,
-              static_cast<float>(p.scale), queries, strip.tiled_rows);
-    multiply<false>({queries.data, queries.stride, 1}, shape.head_dim, keys, scores, strip.tiled_rows, strip.columns);
-    float inverse_sum[strip_rows];
+  const Head head(p, task);
+  const Block keys(head.head_dim, head.columns), values(head.keys, head.channels);
+  const Block queries(strip_rows, head.channels), result(strip_rows, head.channels), scores(strip_rows, head.columns);
+  head.pack_keys_transposed(in.k, keys);
+  head.pack_keys(in.v, values);
+  const auto end = static_cast<std::size_t>(task.last_query);
+  for (auto first = static_cast<std::size_t>(task.first_query); first < end; first += strip_rows) {
+    const Strip strip(head, first);
+    head.pack_queries(in.q, first, strip.rows, static_cast<float>(p.scale), queries);
+    multiply<false>(LeftFactor::of(queries), head.head_dim, keys, scores, strip.tiled_rows, strip.columns);
+    float inverse_sums[strip_rows];
+    exp_strip(head, strip, scores, logsumexp, inverse_sums);
+    multiply<false>(LeftFactor::of(scores), strip.keys, values, result, strip.tiled_rows, head.channels);
     for (std::size_t r = 0; r < strip.rows; ++r) {
-      const std::int64_t query = i + static_cast<std::int64_t>(r);
-      const auto visible = static_cast<std::size_t>(p.visible_keys(task.sequence, query));
-      float& saved = logsumexp[task.head * p.query_tokens() + first_token + query];
-      if (visible == 0) {
-        std::fill(scores.row(r), scores.row(r) + strip.columns, 0.0f);
-        saved = inverse_sum[r] = 0;
-        continue;
-      }
-      const ExpRow row = exp_row(scores.row(r), visible, strip.columns);
-      saved = row.largest + __builtin_logf(row.sum);
-      inverse_sum[r] = 1 / row.sum;
-    }
-    multiply<false>({scores.data, scores.stride, 1}, strip.keys, values, result, strip.tiled_rows, shape.channels);
-    for (std::size_t r = 0; r < strip.rows; ++r) {
-      put_row(result.row(r), shape.head_dim, inverse_sum[r],
-              head_row(out, first_token + i + static_cast<std::int64_t>(r), channel), out.accumulate);
+      put_row(result.row(r), head.head_dim, inverse_sums[r], head.query_row(out, first + r), out.accumulate);
     }
   }
 }
 
-// Turns scores into probabilities, and gradients of probabilities into those of scores:
-// p = e^(score - logsumexp), dscore = p (dp - <dout, out>); both zero from `visible` on.
-HWY_INLINE void softmax_grad_row(float* scores, float* gradients, std::size_t visible, std::size_t columns,
-                                 float logsumexp, float mean) {
+// Scores become probabilities p = e^(score - logsumexp), zero where a key is not visible, and gradients of
+// probabilities those of scores: p (dp - <dout, out>).
+HWY_INLINE void softmax_grad_strip(const Head& head, const Strip& strip, const HeadRows<float>& out, const Block& dout,
+                                   const float* logsumexp, const Block& scores, const Block& dscores) {
   const RowTag d;
-  const RowVec shift = hn::Set(d, logsumexp), centre = hn::Set(d, mean);
-  std::fill(scores + visible, scores + columns, -__builtin_inff());
-  for (std::size_t i = 0; i < columns; i += hn::Lanes(d)) {
-    const RowVec p = exp_keeping_nan(d, hn::Sub(hn::Load(d, scores + i), shift));
-    hn::Store(p, d, scores + i);
-    hn::Store(hn::Mul(p, hn::Sub(hn::Load(d, gradients + i), centre)), d, gradients + i);
+  for (std::size_t r = 0; r < strip.rows; ++r) {
+    const std::size_t query = strip.first + r;
+    float *row = scores.row(r), *gradient = dscores.row(r);
+    std::fill(row + head.visible_keys(query), row + strip.columns, -__builtin_inff());
+    const double mean = row_dot(dout.row(r), head.query_row(out, query), head.head_dim);
+    const RowVec centre = hn::Set(d, static_cast<float>(mean));
+    const RowVec shift = hn::Set(d, logsumexp[head.logsumexp_index(query)]);
+    for (std::size_t i = 0; i < strip.columns; i += hn::Lanes(d)) {
+      const RowVec p = exp_keeping_nan(d, hn::Sub(hn::Load(d, row + i), shift));
+      hn::Store(p, d, row + i);
+      hn::Store(hn::Mul(p, hn::Sub(hn::Load(d, gradient + i), centre)), d, gradient + i);
+    }
   }
+}
+
+HWY_INLINE void put_keys(const Head& head, const Block& from, const HeadOutput<float>& to) {
+  if (to.data == nullptr) return;
+  for (std::size_t j = 0; j < head.keys; ++j)
+    put_row(from.row(j), head.head_dim, 1, head.key_row(to, j), to.accumulate);
 }
 
 void attention_backward_task(const AttentionProblem& p, const AttentionInputs& in, const AttentionGradients& grad,
                              const float* logsumexp, const AttentionTask& task) {
-  const TaskShape shape(p, task.sequence);
-  const std::size_t tiled_keys = round_up(shape.keys, tile_rows);
-  Scratch scratch(2 * Scratch::size(shape.head_dim, shape.columns) + Scratch::size(shape.keys, shape.channels) +
-                  2 * Scratch::size(tiled_keys, shape.channels) + 3 * Scratch::size(strip_rows, shape.channels) +
-                  2 * Scratch::size(strip_rows, shape.columns));
-  const Block keys_t = scratch.take(shape.head_dim, shape.columns),
-              values_t = scratch.take(shape.head_dim, shape.columns);
-  const Block keys = scratch.take(shape.keys, shape.channels);
-  const Block dkeys = scratch.take(tiled_keys, shape.channels), dvalues = scratch.take(tiled_keys, shape.channels);
-  const Block queries = scratch.take(strip_rows, shape.channels), dout = scratch.take(strip_rows, shape.channels);
-  const Block dqueries = scratch.take(strip_rows, shape.channels);
-  const Block scores = scratch.take(strip_rows, shape.columns), dscores = scratch.take(strip_rows, shape.columns);
-
-  const std::int64_t channel = task.head * p.head_dim;
-  const std::int64_t first_key = p.kv_offsets[task.sequence], first_token = p.q_offsets[task.sequence];
-  pack_transposed(head_row(in.k, first_key, channel), row_stride(in.k), shape.keys, shape.head_dim, keys_t);
-  pack_transposed(head_row(in.v, first_key, channel), row_stride(in.v), shape.keys, shape.head_dim, values_t);
-  pack_rows(head_row(in.k, first_key, channel), row_stride(in.k), shape.keys, shape.head_dim, 1, keys, 0);
-  std::fill(dkeys.data, dkeys.row(tiled_keys), 0.0f);
-  std::fill(dvalues.data, dvalues.row(tiled_keys), 0.0f);
-
+  const Head head(p, task);
   const auto scale = static_cast<float>(p.scale);
-  for (std::int64_t i = task.first_query; i < task.last_query; i += static_cast<std::int64_t>(strip_rows)) {
-    const Strip strip(p, task, i);
-    const std::int64_t token = first_token + i;
-    pack_rows(head_row(in.q, token, channel), row_stride(in.q), strip.rows, shape.head_dim, scale, queries,
-              strip.tiled_rows);
-    pack_rows(head_row(grad.dout, token, channel), row_stride(grad.dout), strip.rows, shape.head_dim, 1, dout,
-              strip.tiled_rows);
-    multiply<false>({queries.data, queries.stride, 1}, shape.head_dim, keys_t, scores, strip.tiled_rows, strip.columns);
-    multiply<false>({dout.data, dout.stride, 1}, shape.head_dim, values_t, dscores, strip.tiled_rows, strip.columns);
-    for (std::size_t r = 0; r < strip.rows; ++r) {
-      const auto row = static_cast<std::int64_t>(r);
-      const auto visible = static_cast<std::size_t>(p.visible_keys(task.sequence, i + row));
-      const double mean = row_dot(dout.row(r), head_row(grad.out, token + row, channel), shape.head_dim);
-      softmax_grad_row(scores.row(r), dscores.row(r), visible, strip.columns,
-                       logsumexp[task.head * p.query_tokens() + token + row], static_cast<float>(mean));
-    }
+  const std::size_t tiled_keys = round_up(head.keys, tile_rows);
+  const Block keys(head.keys, head.channels), keys_t(head.head_dim, head.columns),
+      values_t(head.head_dim, head.columns);
+  const Block dkeys(tiled_keys, head.channels), dvalues(tiled_keys, head.channels);
+  const Block queries(strip_rows, head.channels), dqueries(strip_rows, head.channels), dout(strip_rows, head.channels);
+  const Block scores(strip_rows, head.columns), dscores(strip_rows, head.columns);
+  head.pack_keys(in.k, keys);
+  head.pack_keys_transposed(in.k, keys_t);
+  head.pack_keys_transposed(in.v, values_t);
+  std::fill(dkeys.row(0), dkeys.row(tiled_keys), 0.0f);
+  std::fill(dvalues.row(0), dvalues.row(tiled_keys), 0.0f);
+  const auto end = static_cast<std::size_t>(task.last_query);
+  for (auto first = static_cast<std::size_t>(task.first_query); first < end; first += strip_rows) {
+    const Strip strip(head, first);
+    head.pack_queries(in.q, first, strip.rows, scale, queries);
+    head.pack_queries(grad.dout, first, strip.rows, 1, dout);
+    multiply<false>(LeftFactor::of(queries), head.head_dim, keys_t, scores, strip.tiled_rows, strip.columns);
+    multiply<false>(LeftFactor::of(dout), head.head_dim, values_t, dscores, strip.tiled_rows, strip.columns);
+    softmax_grad_strip(head, strip, grad.out, dout, logsumexp, scores, dscores);
     const std::size_t key_rows = round_up(strip.keys, tile_rows);
-    multiply<true>({scores.data, 1, scores.stride}, strip.rows, dout, dvalues, key_rows, shape.channels);
-    multiply<true>({dscores.data, 1, dscores.stride}, strip.rows, queries, dkeys, key_rows, shape.channels);
+    multiply<true>(LeftFactor::transposed(scores), strip.rows, dout, dvalues, key_rows, head.channels);
+    multiply<true>(LeftFactor::transposed(dscores), strip.rows, queries, dkeys, key_rows, head.channels);
     if (grad.dq.data == nullptr) continue;
-    multiply<false>({dscores.data, dscores.stride, 1}, strip.keys, keys, dqueries, strip.tiled_rows, shape.channels);
+    multiply<false>(LeftFactor::of(dscores), strip.keys, keys, dqueries, strip.tiled_rows, head.channels);
     for (std::size_t r = 0; r < strip.rows; ++r) {
-      put_row(dqueries.row(r), shape.head_dim, scale, head_row(grad.dq, token + static_cast<std::int64_t>(r), channel),
-              grad.dq.accumulate);
+      put_row(dqueries.row(r), head.head_dim, scale, head.query_row(grad.dq, first + r), grad.dq.accumulate);
     }
   }
-  for (std::size_t j = 0; j < shape.keys; ++j) {
-    const std::int64_t token = first_key + static_cast<std::int64_t>(j);
-    if (grad.dk.data) put_row(dkeys.row(j), shape.head_dim, 1, head_row(grad.dk, token, channel), grad.dk.accumulate);
-    if (grad.dv.data) put_row(dvalues.row(j), shape.head_dim, 1, head_row(grad.dv, token, channel), grad.dv.accumulate);
-  }
+  put_keys(head, dkeys, grad.dk);
+  put_keys(head, dvalues, grad.dv);
 }
 
+}  // namespace
 }  // namespace fovea::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

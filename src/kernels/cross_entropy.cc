@@ -13,6 +13,7 @@
 
 HWY_BEFORE_NAMESPACE();
 namespace fovea::kernels::HWY_NAMESPACE {
+namespace {
 
 // The extents of a row as the vector code wants them.
 struct CrossEntropyRow {
@@ -138,6 +139,7 @@ void cross_entropy_soft_grad_target_rows(const CrossEntropyLogits<float>& x, con
   }
 }
 
+}  // namespace
 }  // namespace fovea::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

@@ -1,4 +1,5 @@
 // Sums, maxima and exponentials of one row of f32. Included once per instruction set, after highway.h.
+#include <cmath>
 #include <cstddef>
 #include <cstring>
 
@@ -120,7 +121,7 @@ HWY_INLINE double row_exp_sum(const float* x, std::size_t n, float shift, [[mayb
 // log sum_i e^(x_i).
 HWY_INLINE float row_logsumexp(const float* x, std::size_t n) {
   const float largest = row_max(x, n);
-  return static_cast<float>(static_cast<double>(largest) + __builtin_log(row_exp_sum<false>(x, n, largest, nullptr)));
+  return static_cast<float>(static_cast<double>(largest) + std::log(row_exp_sum<false>(x, n, largest, nullptr)));
 }
 
 // y (+)= v at the first n lanes.

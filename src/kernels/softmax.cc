@@ -13,6 +13,7 @@
 
 HWY_BEFORE_NAMESPACE();
 namespace fovea::kernels::HWY_NAMESPACE {
+namespace {
 
 void softmax_rows(const float* x, std::int64_t rows, std::size_t n, float* y) {
   const RowTag d;
@@ -58,6 +59,7 @@ void log_softmax_grad_rows(const float* y, const float* dy, std::int64_t rows, s
   }
 }
 
+}  // namespace
 }  // namespace fovea::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

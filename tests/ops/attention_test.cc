@@ -214,8 +214,9 @@ TEST(AttentionOp, AQueryWithoutKeysGivesZero) {
   }
 }
 
+// With layouts that differ, one head writes where another one adds.
 TEST(AttentionOp, InputsMayBeOneValueOrConstants) {
-  const AttentionOptions options = options_of(lengths({3, 2}), 2);
+  const AttentionOptions options = cross_options(lengths({3, 2}), lengths({4, 1}), 2);
   const auto same =
       testing::check_op([&](std::span<const Var> in) { return ops::attention(in[0], in[0], in[0], options); },
                         testing::normal_inputs({{5, 6}}));
