@@ -70,7 +70,7 @@ template <Activation kind, class D, class V>
 HWY_INLINE V activate(D d, V x) {
   const V half = hn::Set(d, 0.5f), one = hn::Set(d, 1.0f);
   if constexpr (kind == Activation::relu) {
-    return hn::Max(x, hn::Zero(d));
+    return hn::IfThenZeroElse(hn::Lt(x, hn::Zero(d)), x);  // unlike Max, keeps NaN
   } else if constexpr (kind == Activation::gelu) {
     return hn::Mul(hn::Mul(half, x), hn::Add(one, erf(d, hn::Mul(x, hn::Set(d, inv_sqrt2)))));
   } else if constexpr (kind == Activation::gelu_tanh) {

@@ -1,7 +1,9 @@
-// Activations that kernels apply as they store a result.
+// Activations: the list, and the kernels that apply one to an array. Other kernels apply them as they store a result.
 #pragma once
 
 #include <cstdint>
+
+#include "fovea/core/export.h"
 
 namespace fovea {
 
@@ -14,4 +16,14 @@ enum class Activation : std::uint8_t {
   silu,        // x sigmoid(x)
 };
 
+namespace kernels {
+
+// y[i] = activation of x[i], i < n. y may be x.
+FOVEA_API void activation_f32(Activation kind, const float* x, std::int64_t n, float* y);
+
+// dx[i] (+)= dy[i] times the derivative at x[i]. dx may be dy.
+FOVEA_API void activation_grad_f32(Activation kind, const float* x, const float* dy, std::int64_t n, float* dx,
+                                   bool accumulate);
+
+}  // namespace kernels
 }  // namespace fovea

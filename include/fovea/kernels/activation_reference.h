@@ -18,7 +18,7 @@ template <class T>
 T activate_reference(Activation kind, T x) {
   switch (kind) {
     case Activation::none: return x;
-    case Activation::relu: return x > 0 ? x : T(0);
+    case Activation::relu: return x < 0 ? T(0) : x;  // NaN stays NaN
     case Activation::gelu: return T(0.5) * x * (1 + std::erf(x * T(0.70710678118654752440)));
     case Activation::gelu_tanh:
       return T(0.5) * x * (1 + std::tanh(T(0.79788456080286535588) * (x + T(0.044715) * x * x * x)));
@@ -51,6 +51,18 @@ T activate_grad_reference(Activation kind, T x) {
     }
   }
   return 1;
+}
+
+// As activation_f32 and activation_grad_f32, in any floating type.
+template <class T>
+void activation_reference(Activation kind, const T* x, std::int64_t n, T* y) {
+  for (std::int64_t i = 0; i < n; ++i) y[i] = activate_reference(kind, x[i]);
+}
+template <class T>
+void activation_grad_reference(Activation kind, const T* x, const T* dy, std::int64_t n, T* dx, bool accumulate) {
+  for (std::int64_t i = 0; i < n; ++i) {
+    dx[i] = (accumulate ? dx[i] : T(0)) + dy[i] * activate_grad_reference(kind, x[i]);
+  }
 }
 
 }  // namespace fovea::kernels
