@@ -63,7 +63,9 @@ std::uint8_t from_fixed(std::int32_t value) {
 
 constexpr std::int32_t half = 1 << (precision_bits - 1);
 
+// Changes the width.
 Image resize_columns(const Image& image, int width, Interpolation interpolation) {
+  if (width == image.width) return image;
   const FilterBank bank = make_filter_bank(image.width, width, interpolation);
   Image out(width, image.height);
   for (int y = 0; y < image.height; ++y) {
@@ -86,7 +88,9 @@ Image resize_columns(const Image& image, int width, Interpolation interpolation)
   return out;
 }
 
+// Changes the height.
 Image resize_rows(const Image& image, int height, Interpolation interpolation) {
+  if (height == image.height) return image;
   const FilterBank bank = make_filter_bank(image.height, height, interpolation);
   Image out(image.width, height);
   std::vector<std::int32_t> sums(image.row_bytes());
@@ -111,10 +115,9 @@ Image resize(const Image& image, int width, int height, Interpolation interpolat
   FOVEA_CHECK(width > 0 && height > 0, "[resize] new size is ", width, "x", height, ", expected positive sides");
   FOVEA_CHECK(std::int64_t{width} * height <= max_result_pixels, "[resize] new size is ", width, "x", height,
               ", at most ", max_result_pixels, " pixels are made");
-  const bool same_width = width == image.width, same_height = height == image.height;
-  if (same_width) return same_height ? image : resize_rows(image, height, interpolation);
-  const Image wide = resize_columns(image, width, interpolation);
-  return same_height ? wide : resize_rows(wide, height, interpolation);
+  const bool height_first = image.height - height > std::max(0, 2 * (image.width - width));
+  if (height_first) return resize_columns(resize_rows(image, height, interpolation), width, interpolation);
+  return resize_rows(resize_columns(image, width, interpolation), height, interpolation);
 }
 
 Image crop(const Image& image, int left, int top, int width, int height) {

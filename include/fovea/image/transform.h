@@ -1,6 +1,7 @@
 // From a decoded picture to a model's input size: for evaluation, and for training with random changes.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "fovea/core/export.h"
