@@ -192,7 +192,7 @@ double max_abs(const Tensor& x) {
     double largest = 0;
     for (std::int64_t i = 0; i < x.numel(); ++i) {
       const double v = std::abs(convert<double>(p[i]));
-      if (!(v <= largest)) largest = v;  // a NaN is kept
+      if (v > largest || std::isnan(v)) largest = v;  // a NaN is kept, as nothing compares greater
     }
     return largest;
   });
@@ -203,7 +203,7 @@ double max_abs_difference(const Tensor& a, const Tensor& b) {
   double largest = 0;
   for (std::int64_t i = 0; i < a.numel(); ++i) {
     const double v = std::abs(a.at(i) - b.at(i));
-    if (!(v <= largest)) largest = v;
+    if (v > largest || std::isnan(v)) largest = v;
   }
   return largest;
 }

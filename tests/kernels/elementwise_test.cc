@@ -36,7 +36,7 @@ void expect_close(const std::vector<float>& actual, const std::vector<double>& e
   for (std::size_t i = 0; i + 1 < actual.size(); ++i) {
     scale = std::max(scale, std::abs(expected[i]));
     const double difference = std::abs(static_cast<double>(actual[i]) - expected[i]);
-    if (!(difference <= error)) error = difference;
+    if (difference > error || std::isnan(difference)) error = difference;
   }
   EXPECT_LE(error / scale, 1e-6) << what;
   EXPECT_EQ(actual.back(), guard) << what;

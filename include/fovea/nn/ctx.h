@@ -1,0 +1,25 @@
+// What a forward pass needs to know besides its input.
+#pragma once
+
+#include "fovea/tensor/packed.h"
+
+namespace fovea::nn {
+
+// A small value passed down by const reference; eval() and with() return changed copies.
+struct Ctx {
+  bool training = false;
+  PackedLayout layout;  // of the packed tokens that flow through the module, where there are any
+
+  Ctx eval() const {
+    Ctx copy = *this;
+    copy.training = false;
+    return copy;
+  }
+  Ctx with(PackedLayout packed) const {
+    Ctx copy = *this;
+    copy.layout = std::move(packed);
+    return copy;
+  }
+};
+
+}  // namespace fovea::nn

@@ -1,0 +1,51 @@
+// All parameters of a model in flat blocks.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "fovea/nn/visit.h"
+
+namespace fovea::optim {
+
+// Owns one aligned block per role (weight, gradient, moments), so that the optimiser, clipping, exchange between ranks
+// and saving are single passes over a span. The model's parameters become views into the weight block, and backward
+// writes gradients straight into the gradient block.
+class FOVEA_API ParamStore {
+ public:
+  // A run of neighbouring parameters that the optimiser treats alike.
+  struct Run {
+    std::int64_t offset = 0, length = 0;  // elements
+    bool decay = true;
+  };
+
+  // Moves the values of all trainable parameters of the list into the store; buffers and frozen ones stay outside.
+  // Throws Error when there is none, or when their types differ.
+  explicit ParamStore(const std::vector<nn::ParamEntry>& entries);
+
+  Tensor& weights() { return weights_; }
+  Tensor& gradients() { return gradients_; }
+  // A block of zeros, created on first use: "exp_avg", "exp_avg_sq", ...
+  Tensor& role(const std::string& name);
+  const std::map<std::string, Tensor>& roles() const { return roles_; }
+
+  const std::vector<Run>& runs() const { return runs_; }
+
+  void clear_gradients();                // the next backward overwrites
+  void complete_gradients();             // zeros for parameters that backward did not reach
+  void weights_changed();                // bumps every parameter's version, after a pass over the weight block
+
+  // The part of a role's block that belongs to an entry, in the entry's shape; undefined for one outside the store.
+  Tensor view(const Tensor& block, const nn::ParamEntry& entry) const;
+
+ private:
+  std::vector<std::shared_ptr<nn::ParamLeaf>> leaves_;
+  std::map<const nn::ParamLeaf*, std::int64_t> offsets_;
+  std::vector<Run> runs_;
+  Tensor weights_, gradients_;
+  std::map<std::string, Tensor> roles_;
+};
+
+}  // namespace fovea::optim

@@ -1,0 +1,74 @@
+#include "fovea/optim/param_store.h"
+
+#include <cstring>
+
+#include "fovea/tensor/factory.h"
+
+namespace fovea::optim {
+namespace {
+
+constexpr std::int64_t padding = 16;  // elements: every parameter starts on a 64-byte boundary
+
+std::int64_t padded(std::int64_t length) { return (length + padding - 1) / padding * padding; }
+
+}  // namespace
+
+ParamStore::ParamStore(const std::vector<nn::ParamEntry>& entries) {
+  std::int64_t total = 0;
+  for (const nn::ParamEntry& entry : entries) {
+    const auto& leaf = entry.leaf;
+    if (leaf->is_buffer() || leaf->frozen || offsets_.contains(leaf.get())) continue;
+    FOVEA_CHECK(leaves_.empty() || leaf->value.dtype() == leaves_.front()->value.dtype(), "[param_store] ", entry.path,
+                " is ", to_string(leaf->value.dtype()), ", the others are ", to_string(leaves_.front()->value.dtype()));
+    const std::int64_t length = padded(leaf->value.numel());
+    if (runs_.empty() || runs_.back().decay != leaf->decay) runs_.push_back({total, 0, leaf->decay});
+    runs_.back().length += length;
+    offsets_[leaf.get()] = total;
+    leaves_.push_back(leaf);
+    total += length;
+  }
+  FOVEA_CHECK(!leaves_.empty(), "[param_store] the model has no trainable parameter");
+  const DType dtype = leaves_.front()->value.dtype();
+  weights_ = zeros({total}, dtype);
+  gradients_ = zeros({total}, dtype);
+  for (const auto& leaf : leaves_) {
+    const std::int64_t offset = offsets_[leaf.get()];
+    Tensor home = weights_.segment(offset, leaf->value.shape());
+    home.copy_from(leaf->value);
+    leaf->value = home;
+    leaf->node->grad = gradients_.segment(offset, home.shape());
+    leaf->node->grad_fixed = true;
+    leaf->node->has_grad = false;
+  }
+}
+
+Tensor& ParamStore::role(const std::string& name) {
+  Tensor& block = roles_[name];
+  if (!block.defined()) block = zeros(weights_.shape(), weights_.dtype());
+  return block;
+}
+
+void ParamStore::clear_gradients() {
+  for (const auto& leaf : leaves_) leaf->node->has_grad = false;
+}
+
+void ParamStore::complete_gradients() {
+  for (const auto& leaf : leaves_) {
+    if (leaf->node->has_grad) continue;
+    leaf->node->grad.fill(0);
+    leaf->node->has_grad = true;
+  }
+}
+
+void ParamStore::weights_changed() {
+  for (const auto& leaf : leaves_) leaf->value.bump_version();
+}
+
+Tensor ParamStore::view(const Tensor& block, const nn::ParamEntry& entry) const {
+  const auto found = offsets_.find(entry.leaf.get());
+  if (found == offsets_.end()) return {};
+  const Tensor whole = block.segment(found->second, entry.leaf->value.shape());
+  return entry.is_part ? whole.rows(entry.begin, entry.end) : whole;
+}
+
+}  // namespace fovea::optim
