@@ -58,6 +58,9 @@ TEST(Config, ReadsEveryKeyAndWritesItBack) {
       "a",
       "b"
     ],
+    "list_columns": [
+      "b"
+    ],
     "batch_size": 3,
     "workers": 0,
     "transform": {

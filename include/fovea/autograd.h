@@ -1,0 +1,8 @@
+// fovea/autograd: the tape.
+#pragma once
+
+#include "fovea/autograd/backward.h"
+#include "fovea/autograd/no_grad.h"
+#include "fovea/autograd/node.h"
+#include "fovea/autograd/saved.h"
+#include "fovea/autograd/var.h"

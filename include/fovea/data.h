@@ -1,0 +1,8 @@
+// fovea/data: data sets and loaders.
+#pragma once
+
+#include "fovea/data/batch.h"
+#include "fovea/data/image_text_dataset.h"
+#include "fovea/data/loader.h"
+#include "fovea/data/table.h"
+#include "fovea/data/text_encoder.h"

@@ -1,0 +1,20 @@
+// Retrieval scores of a CLIP on one split of a data set.
+#pragma once
+
+#include <cstdint>
+
+#include "fovea/data/image_text_dataset.h"
+#include "fovea/eval/retrieval.h"
+#include "fovea/image/transform.h"
+#include "fovea/models/clip.h"
+#include "fovea/text/tokenizer.h"
+
+namespace fovea::eval {
+
+// Embeds every picture and every distinct caption (after cleaning, so letter case does not count) and ranks them.
+// Pictures that cannot be decoded are left out with a warning. Throws Error when none is left.
+FOVEA_API Retrieval clip_retrieval(const models::ClipModel& model, const text::Tokenizer& tokenizer,
+                                   const image::TransformConfig& transform, const data::ImageTextDataset& dataset,
+                                   std::int64_t batch_size);
+
+}  // namespace fovea::eval

@@ -1,0 +1,9 @@
+// fovea/image: pictures.
+#pragma once
+
+#include "fovea/image/augment.h"
+#include "fovea/image/decode.h"
+#include "fovea/image/image.h"
+#include "fovea/image/normalize.h"
+#include "fovea/image/resize.h"
+#include "fovea/image/transform.h"

@@ -1,0 +1,5 @@
+// fovea/io: files of tensors.
+#pragma once
+
+#include "fovea/io/file.h"
+#include "fovea/io/safetensors.h"

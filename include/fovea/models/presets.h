@@ -1,0 +1,29 @@
+// Published and small configurations of CLIP by name, and configurations as JSON text.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "fovea/models/clip.h"
+
+namespace fovea::models {
+
+// The names clip_preset knows: "ViT-B-32", "RN50", ..., "small-resnet-cbow", ...
+FOVEA_API std::vector<std::string> clip_preset_names();
+
+// Throws Error naming the nearest known preset when the name is unknown.
+FOVEA_API ClipConfig clip_preset(std::string_view name);
+
+// The "model" object of a config file. Throws Error naming the key for unknown keys and wrong types.
+FOVEA_API ClipConfig parse_clip_config(const std::string& json);
+FOVEA_API std::string to_json(const ClipConfig& config);
+
+// Parameters and forward operations (two per multiply-add) of one image and one caption of `caption_tokens` tokens.
+struct ModelSize {
+  std::int64_t parameters = 0;
+  double image_flops = 0, text_flops = 0;
+};
+FOVEA_API ModelSize model_size(const ClipConfig& config, std::int64_t caption_tokens);
+
+}  // namespace fovea::models

@@ -1,0 +1,28 @@
+// Any text encoder behind one type, for trainers.
+#pragma once
+
+#include <variant>
+
+#include "fovea/models/cbow.h"
+#include "fovea/models/text_transformer.h"
+
+namespace fovea::models {
+
+// Packed token ids (T), laid out as ctx.layout -> features (B, features()). Adds no level to parameter names.
+struct FOVEA_API TextTower {
+  using Config = std::variant<TextTransformerConfig, CbowConfig>;
+  std::variant<TextTransformer, Cbow> tower;
+
+  TextTower(const Config& config, nn::Init& init);
+
+  std::int64_t features() const;
+  static constexpr bool projects() { return false; }
+  Var operator()(const Tensor& tokens, const nn::Ctx& ctx) const;
+  static void visit(auto& self, auto&& f) { f("", self.tower); }
+
+  static double flops(const Config& config, std::int64_t length);  // of one caption of `length` tokens, forward
+  static std::int64_t vocabulary(const Config& config);
+  static std::int64_t context(const Config& config);
+};
+
+}  // namespace fovea::models

@@ -1,0 +1,70 @@
+// CLIP's text transformer (Radford et al. 2021, section 2.4).
+#pragma once
+
+#include <string>
+
+#include "fovea/nn/embedding.h"
+#include "fovea/nn/transformer.h"
+#include "fovea/ops/elementwise.h"
+#include "fovea/ops/tokens.h"
+
+namespace fovea::models {
+
+// Which token, or which mean, stands for a caption.
+enum class TextPool : std::uint8_t {
+  eot,    // the first largest token id: the end-of-text token has the largest
+  last,   // the last token
+  first,  // the first token
+  mean,   // the mean over all tokens
+};
+
+struct TextTransformerConfig {
+  std::int64_t vocabulary = 49408, context = 77;
+  nn::TransformerConfig transformer{512, 12, 8, 2048, Activation::quick_gelu, ops::AttentionKind::causal, 1e-5};
+  TextPool pool = TextPool::eot;
+};
+
+// Rows of the packed tokens that `pool` (not mean) picks: (B) i64. Throws Error for an empty sequence.
+FOVEA_API Tensor pooled_rows(TextPool pool, const Tensor& tokens, const PackedLayout& layout);
+
+// Packed token ids (T) -> features (B, D).
+struct TextTransformer {
+  using Config = TextTransformerConfig;
+  static constexpr bool projects() { return false; }
+
+  Config config;
+  nn::Embedding token_embedding;  // (V, D)
+  nn::Param position_embedding;   // (context, D)
+  nn::Transformer encoder;
+  nn::LayerNorm final_layer_norm;
+
+  TextTransformer(const Config& c, nn::Init& init)
+      : config(c),
+        token_embedding(c.vocabulary, c.transformer.width, 0.02, init),
+        position_embedding(init.normal({c.context, c.transformer.width}, 0.01), nn::FileLayout::native, false),
+        encoder(c.transformer, nn::TransformerInit::clip_text, init),
+        final_layer_norm(c.transformer.width, init, c.transformer.eps) {}
+
+  std::int64_t features() const { return config.transformer.width; }
+
+  Var operator()(const Tensor& tokens, const nn::Ctx& ctx) const {
+    FOVEA_CHECK(ctx.layout.max_length() <= config.context, "[text_transformer] a caption has ", ctx.layout.max_length(),
+                " tokens, the context is ", config.context, "\nhint: truncate captions to the context");
+    const Var embedded = token_embedding(tokens, ctx);
+    const Var x = encoder(ops::add(embedded, ops::embedding(position_embedding(), ctx.layout.positions)), ctx);
+    if (config.pool == TextPool::mean) return ops::segment_mean(final_layer_norm(x, ctx), ctx.layout);
+    return final_layer_norm(ops::gather_rows(x, pooled_rows(config.pool, tokens, ctx.layout)), ctx);
+  }
+
+  static void visit(auto& self, auto&& f) {
+    f("embeddings.token_embedding", self.token_embedding);
+    f("embeddings.position_embedding.weight", self.position_embedding);
+    f("encoder", self.encoder);
+    f("final_layer_norm", self.final_layer_norm);
+  }
+
+  // Of one caption of `length` tokens: matrix products only.
+  static double flops(const Config& c, std::int64_t length) { return nn::Transformer::flops(c.transformer, 1, length); }
+};
+
+}  // namespace fovea::models

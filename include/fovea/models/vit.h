@@ -1,0 +1,98 @@
+// Vision transformer (Dosovitskiy et al. 2021) with CLIP's options.
+#pragma once
+
+#include <optional>
+
+#include "fovea/nn/conv.h"
+#include "fovea/nn/transformer.h"
+#include "fovea/ops/patch_tokens.h"
+#include "fovea/ops/shape.h"
+#include "fovea/ops/tokens.h"
+
+namespace fovea::models {
+
+struct VisionTransformerConfig {
+  std::int64_t image_size = 224, patch_size = 32;
+  nn::TransformerConfig transformer{768, 12, 12, 3072, Activation::quick_gelu, ops::AttentionKind::full, 1e-5};
+  bool class_token = true;  // pool it; without one, the mean of all tokens is pooled
+  bool pre_norm = true;     // a layer norm before the blocks (CLIP's `ln_pre`)
+  bool patch_bias = false;
+
+  std::int64_t grid() const { return image_size / patch_size; }
+  std::int64_t tokens() const { return grid() * grid() + (class_token ? 1 : 0); }
+};
+
+// Images (N, S, S, 3) -> features (N, D).
+struct VisionTransformer {
+  using Config = VisionTransformerConfig;
+  static constexpr bool projects() { return false; }  // the features still need a projection to the joint space
+
+  Config config;
+  std::optional<nn::Param> class_embedding;   // (D)
+  nn::Conv2d patch_embedding;                 // (D, P, P, 3)
+  nn::Param position_embedding;               // (tokens, D)
+  std::optional<nn::LayerNorm> pre_layrnorm;  // the spelling of the published files
+  nn::Transformer encoder;
+  nn::LayerNorm post_layernorm;
+
+  VisionTransformer(const Config& c, nn::Init& init)
+      : config(c),
+        patch_embedding(make_patch_embedding(c, init)),
+        position_embedding(init.normal({c.tokens(), c.transformer.width}, scale(c)), nn::FileLayout::native, false),
+        encoder(c.transformer, nn::TransformerInit::pytorch, init),
+        post_layernorm(c.transformer.width, init, c.transformer.eps) {
+    if (c.class_token) class_embedding.emplace(init.normal({c.transformer.width}, scale(c)));
+    if (c.pre_norm) pre_layrnorm.emplace(c.transformer.width, init, c.transformer.eps);
+  }
+
+  std::int64_t features() const { return config.transformer.width; }
+
+  Var operator()(const Var& images, const nn::Ctx& ctx) const {
+    FOVEA_CHECK(images.rank() == 4 && images.dim(1) == config.image_size && images.dim(2) == config.image_size,
+                "[vit] images are ", images.shape(), ", expected (N, ", config.image_size, ", ", config.image_size,
+                ", 3)");
+    const std::int64_t n = images.dim(0), patches = config.grid() * config.grid(), width = features();
+    const Var grid = ops::reshape(patch_embedding(images, ctx), {n, patches, width});
+    const nn::Ctx packed = ctx.with(PackedLayout::uniform(n, config.tokens()));
+    Var x = ops::patch_tokens(grid, class_embedding ? (*class_embedding)() : Var(), position_embedding());
+    if (pre_layrnorm) x = (*pre_layrnorm)(x, packed);
+    return pool(encoder(x, packed), packed);
+  }
+
+  static void visit(auto& self, auto&& f) {
+    f("embeddings.class_embedding", self.class_embedding);
+    f("embeddings.patch_embedding", self.patch_embedding);
+    f("embeddings.position_embedding.weight", self.position_embedding);
+    f("pre_layrnorm", self.pre_layrnorm);
+    f("encoder", self.encoder);
+    f("post_layernorm", self.post_layernorm);
+  }
+
+  // Of one image: matrix products only.
+  static double flops(const Config& c) {
+    const auto patches = static_cast<double>(c.grid() * c.grid());
+    return 2 * patches * 3 * static_cast<double>(c.patch_size * c.patch_size * c.transformer.width) +
+           nn::Transformer::flops(c.transformer, 1, c.tokens());
+  }
+
+ private:
+  static double scale(const Config& c) { return 1 / std::sqrt(static_cast<double>(c.transformer.width)); }
+
+  static nn::Conv2d make_patch_embedding(const Config& c, nn::Init& init) {
+    FOVEA_CHECK(c.patch_size > 0 && c.image_size % c.patch_size == 0, "[vit] image size ", c.image_size,
+                " is not a multiple of patch size ", c.patch_size);
+    const int patch = static_cast<int>(c.patch_size);
+    const Shape shape{c.transformer.width, c.patch_size, c.patch_size, 3};
+    Tensor bias = c.patch_bias ? init.constant({c.transformer.width}, 0) : Tensor();
+    return nn::Conv2d(init.linear_default(shape), {.stride = patch}, std::move(bias));
+  }
+
+  // The norm of the class token, or the mean of the normed tokens.
+  Var pool(const Var& x, const nn::Ctx& ctx) const {
+    if (!class_embedding) return ops::segment_mean(post_layernorm(x, ctx), ctx.layout);
+    return post_layernorm(ops::gather_rows(x, first_rows(ctx.layout)), ctx);
+  }
+  static Tensor first_rows(const PackedLayout& layout) { return layout.offsets.rows(0, layout.sequences()); }
+};
+
+}  // namespace fovea::models

@@ -1,0 +1,7 @@
+// fovea/objectives: what is minimised.
+#pragma once
+
+#include "fovea/objectives/any_objective.h"
+#include "fovea/objectives/embeddings.h"
+#include "fovea/objectives/info_nce.h"
+#include "fovea/objectives/loss.h"

@@ -1,0 +1,7 @@
+// fovea/text: tokenizers.
+#pragma once
+
+#include "fovea/text/bpe_trainer.h"
+#include "fovea/text/clean.h"
+#include "fovea/text/split.h"
+#include "fovea/text/tokenizer.h"

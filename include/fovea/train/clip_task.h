@@ -1,0 +1,48 @@
+// Training CLIP on pairs of pictures and captions.
+#pragma once
+
+#include <memory>
+
+#include "fovea/image/transform.h"
+#include "fovea/models/clip.h"
+#include "fovea/objectives/any_objective.h"
+#include "fovea/text/tokenizer.h"
+#include "fovea/train/config.h"
+#include "fovea/train/task.h"
+
+namespace fovea::train {
+
+// The objective that a configuration names. Throws Error naming the nearest known one.
+FOVEA_API objectives::AnyFeatureObjective make_objective(const ObjectiveConfig& config);
+
+// A CLIP, its data set and its scores.
+class FOVEA_API ClipTask final : public Task {
+ public:
+  // Builds the model with the configuration's seed and opens the training split. Throws Error when model, data and
+  // transforms do not fit together.
+  explicit ClipTask(const Config& config) : ClipTask(config, make_objective(config.objective)) {}
+  ClipTask(const Config& config, objectives::AnyFeatureObjective objective);
+
+  const models::ClipModel& model() const { return model_; }
+
+  const std::vector<nn::ParamEntry>& parameters() const override { return parameters_; }
+  data::Loader& loader() override { return *loader_; }
+  objectives::Loss loss(const data::Batch& batch, const nn::Ctx& ctx) override;
+  void after_step() override { model_.clamp_logit_scale(); }
+  Figures figures() const override;
+  Facts facts() const override;
+  SplitScores evaluate(const std::string& split) override;
+  void save(const std::string& folder) const override;
+
+ private:
+  Config config_;
+  const text::Tokenizer& tokenizer_;
+  models::ClipModel model_;
+  image::TransformConfig transform_;
+  std::vector<nn::ParamEntry> parameters_;
+  objectives::AnyFeatureObjective objective_;
+  std::unique_ptr<data::TextEncoder> encoder_;
+  std::unique_ptr<data::Loader> loader_;
+};
+
+}  // namespace fovea::train

@@ -1,0 +1,44 @@
+// What one family of models supplies to the Trainer.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "fovea/data/loader.h"
+#include "fovea/nn/ctx.h"
+#include "fovea/nn/visit.h"
+#include "fovea/objectives/loss.h"
+#include "fovea/train/metrics_log.h"
+#include "fovea/train/report.h"
+
+namespace fovea::train {
+
+// A model with its objective, its data's meaning and its evaluation, behind one interface, so that the training loop is
+// compiled once.
+class FOVEA_API Task {
+ public:
+  virtual ~Task();
+
+  virtual const std::vector<nn::ParamEntry>& parameters() const = 0;
+  virtual data::Loader& loader() = 0;  // of the training split
+
+  // The loss of one batch, as the loader delivers it.
+  virtual objectives::Loss loss(const data::Batch& batch, const nn::Ctx& ctx) = 0;
+
+  // Called after every optimiser step: clamps and the like.
+  virtual void after_step() {}
+
+  // Named figures that every logged line carries besides the loss ("logit_scale").
+  virtual Figures figures() const { return {}; }
+
+  // What the report says about the model: its size, for one.
+  virtual Facts facts() const { return {}; }
+
+  // Scores of one split.
+  virtual SplitScores evaluate(const std::string& split) = 0;
+
+  // Writes a model folder.
+  virtual void save(const std::string& folder) const = 0;
+};
+
+}  // namespace fovea::train

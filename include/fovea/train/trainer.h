@@ -1,0 +1,49 @@
+// The training loop.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "fovea/optim/adamw.h"
+#include "fovea/optim/schedule.h"
+#include "fovea/train/config.h"
+#include "fovea/train/task.h"
+
+namespace fovea::train {
+
+// Trains a task on its loader's batches, step by step: loss, backward, clip, schedule, update. In the run folder
+// `config.output` it writes config.json and metrics.jsonl and, at the end, the model folder `model/`, one evaluation
+// line over all splits, and report.html.
+class FOVEA_API Trainer {
+ public:
+  // Throws Error when the run folder already holds a run: nothing saved is ever overwritten.
+  Trainer(Task& task, const Config& config);
+
+  // Throws Error when the loss stops being finite; what was logged until then stays.
+  void run();
+
+  std::int64_t total_steps() const { return schedule_.total; }
+
+ private:
+  struct StepResult {
+    objectives::Loss loss;
+    double grad_norm = 0, lr = 0;
+  };
+
+  std::int64_t plan_steps();
+  double measure_step_seconds();
+  double backward_pass(const data::Batch& batch, StepResult& result);
+  StepResult step(const data::Batch& batch);
+  std::vector<SplitScores> evaluate(std::int64_t step);
+  void report(double seconds) const;
+
+  Task& task_;
+  Config config_;
+  optim::ParamStore store_;
+  optim::AdamW optimizer_;
+  optim::WarmupCosine schedule_;
+  MetricsLog log_;
+};
+
+}  // namespace fovea::train

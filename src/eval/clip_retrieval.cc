@@ -1,0 +1,97 @@
+#include "fovea/eval/clip_retrieval.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "fovea/autograd/no_grad.h"
+#include "fovea/core/log.h"
+#include "fovea/core/parallel.h"
+#include "fovea/image/decode.h"
+#include "fovea/ops/normalize.h"
+#include "fovea/text/clean.h"
+
+namespace fovea::eval {
+namespace {
+
+// The pictures that decode, transformed, with their captions.
+struct Pictures {
+  std::vector<image::Image> images;
+  std::vector<std::string> captions;
+};
+
+Pictures read_pictures(const data::ImageTextDataset& dataset, const image::TransformConfig& transform) {
+  std::vector<std::optional<image::Image>> decoded(static_cast<std::size_t>(dataset.size()));
+  parallel_for(dataset.size(), 16, [&](std::int64_t i, std::int64_t end) {
+    for (; i < end; ++i) {
+      try {
+        decoded[static_cast<std::size_t>(i)] =
+            image::eval_transform(image::read_image(dataset[i].image_path), transform);
+      } catch (const Error& error) {
+        log::warning("left out: ", error.what());
+      }
+    }
+  });
+  Pictures pictures;
+  for (std::int64_t i = 0; i < dataset.size(); ++i) {
+    if (!decoded[static_cast<std::size_t>(i)]) continue;
+    pictures.images.push_back(std::move(*decoded[static_cast<std::size_t>(i)]));
+    pictures.captions.push_back(text::clean(dataset.eval_text(i)));
+  }
+  FOVEA_CHECK(!pictures.images.empty(), "[retrieval] none of the ", dataset.size(), " pictures could be read");
+  return pictures;
+}
+
+// Embeds rows [begin, end) of `count` rows at a time and puts the unit vectors below each other.
+template <class Embed>
+Tensor embed_all(std::int64_t count, std::int64_t batch_size, Embed&& embed) {
+  Tensor all;
+  for (std::int64_t begin = 0; begin < count; begin += batch_size) {
+    const std::int64_t end = std::min(count, begin + batch_size);
+    const Tensor part = ops::l2_normalize(embed(begin, end)).value();
+    if (!all.defined()) all = Tensor({count, part.dim(1)}, part.dtype());
+    all.rows(begin, end).copy_from(part);
+  }
+  return all;
+}
+
+Tensor image_batch(const std::vector<image::Image>& images, std::int64_t begin, std::int64_t end,
+                   const image::TransformConfig& transform) {
+  Tensor batch({end - begin, transform.size, transform.size, image::Image::channels});
+  float* out = batch.mutable_data<float>();
+  const std::int64_t size = batch.shape().inner(0);
+  for (std::int64_t i = begin; i < end; ++i) {
+    image::normalize(images[static_cast<std::size_t>(i)], transform.normalization, out + (i - begin) * size);
+  }
+  return batch;
+}
+
+}  // namespace
+
+Retrieval clip_retrieval(const models::ClipModel& model, const text::Tokenizer& tokenizer,
+                         const image::TransformConfig& transform, const data::ImageTextDataset& dataset,
+                         std::int64_t batch_size) {
+  const NoGrad nothing_is_recorded;
+  const nn::Ctx ctx;
+  const Pictures pictures = read_pictures(dataset, transform);
+  const Tensor images = embed_all(static_cast<std::int64_t>(pictures.images.size()), batch_size,
+                                  [&](std::int64_t begin, std::int64_t end) {
+                                    return model.encode_image(image_batch(pictures.images, begin, end, transform), ctx);
+                                  });
+  const CaptionSet captions = distinct_captions(pictures.captions);
+  const std::int64_t context = models::TextTower::context(model.config.text);
+  const Tensor texts = embed_all(
+      static_cast<std::int64_t>(captions.texts.size()), batch_size, [&](std::int64_t begin, std::int64_t end) {
+        std::vector<std::int32_t> ids;
+        std::vector<std::int64_t> lengths;
+        for (std::int64_t i = begin; i < end; ++i) {
+          const auto tokens = tokenizer.encode(captions.texts[static_cast<std::size_t>(i)], context);
+          ids.insert(ids.end(), tokens.begin(), tokens.end());
+          lengths.push_back(static_cast<std::int64_t>(tokens.size()));
+        }
+        const Tensor packed = from_values<std::int32_t>({static_cast<std::int64_t>(ids.size())}, ids);
+        return model.encode_text(packed, PackedLayout::from_lengths(lengths), ctx);
+      });
+  return retrieval(images, texts, captions.matches);
+}
+
+}  // namespace fovea::eval

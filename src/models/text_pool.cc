@@ -1,0 +1,41 @@
+#include <algorithm>
+#include <vector>
+
+#include "fovea/models/cbow.h"
+#include "fovea/models/text_transformer.h"
+
+namespace fovea::models {
+
+Tensor pooled_rows(TextPool pool, const Tensor& tokens, const PackedLayout& layout) {
+  Tensor rows({layout.sequences()}, DType::i64);
+  auto* row = rows.mutable_data<std::int64_t>();
+  const auto* ids = tokens.data<std::int32_t>();
+  for (std::int64_t b = 0; b < layout.sequences(); ++b) {
+    const std::int64_t begin = layout.begin(b), end = layout.end(b);
+    FOVEA_CHECK(begin < end, "[text_transformer] caption ", b, " of the batch has no tokens");
+    switch (pool) {
+      case TextPool::first: row[b] = begin; break;
+      case TextPool::last: row[b] = end - 1; break;
+      default: row[b] = std::max_element(ids + begin, ids + end) - ids; break;  // the first of equals
+    }
+  }
+  return rows;
+}
+
+InnerTokens drop_special_tokens(const Tensor& tokens, const PackedLayout& layout) {
+  const auto* ids = tokens.data<std::int32_t>();
+  std::vector<std::int64_t> lengths;
+  for (std::int64_t b = 0; b < layout.sequences(); ++b) {
+    lengths.push_back(std::max<std::int64_t>(layout.length(b) - 2, 0));
+  }
+  InnerTokens inner{{}, PackedLayout::from_lengths(lengths)};
+  inner.layout.sample_ids = layout.sample_ids;
+  inner.ids = Tensor({inner.layout.tokens()}, DType::i32);
+  auto* out = inner.ids.mutable_data<std::int32_t>();
+  for (std::int64_t b = 0; b < layout.sequences(); ++b) {
+    std::copy_n(ids + layout.begin(b) + 1, inner.layout.length(b), out + inner.layout.begin(b));
+  }
+  return inner;
+}
+
+}  // namespace fovea::models

@@ -1,0 +1,109 @@
+#include "fovea/train/clip_task.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+#include "fovea/eval/clip_retrieval.h"
+#include "fovea/models/clip_folder.h"
+#include "fovea/models/presets.h"
+#include "fovea/objectives/info_nce.h"
+
+namespace fovea::train {
+namespace {
+
+// Captions to tokens, as the loader asks for them.
+class CaptionEncoder final : public data::TextEncoder {
+ public:
+  CaptionEncoder(const text::Tokenizer& tokenizer, std::int64_t context) : tokenizer_(tokenizer), context_(context) {}
+  std::vector<std::int32_t> encode(std::string_view caption) const override {
+    return tokenizer_.encode(caption, context_);
+  }
+
+ private:
+  const text::Tokenizer& tokenizer_;
+  std::int64_t context_;
+};
+
+data::ImageTextDataset open_split(const DataConfig& config, const std::string& split) {
+  data::DatasetOptions options;
+  options.image_column = config.image_column;
+  options.split_column = config.split_column;
+  options.split = split;
+  options.text_columns.clear();
+  for (const std::string& name : config.caption_columns) {
+    const auto& lists = config.list_columns;
+    options.text_columns.push_back({name, 1, std::find(lists.begin(), lists.end(), name) != lists.end() ? ", " : ""});
+  }
+  return {config.path, options};
+}
+
+models::ClipModel build_model(const Config& config, const text::Tokenizer& tokenizer) {
+  const models::ClipConfig model = models::parse_clip_config(config.model);
+  FOVEA_CHECK(tokenizer.vocabulary_size() <= models::TextTower::vocabulary(model.text), "[train] the tokenizer has ",
+              tokenizer.vocabulary_size(), " entries, the model's text tower knows ",
+              models::TextTower::vocabulary(model.text), "\nhint: set model.text.vocabulary");
+  nn::Init init(config.train.seed);
+  return models::ClipModel(model, init);
+}
+
+image::TransformConfig model_transform(const Config& config, const models::ClipModel& model) {
+  image::TransformConfig transform = image::parse_transform_config(config.data.transform);
+  const std::int64_t size = models::ImageTower::image_size(model.config.image);
+  FOVEA_CHECK(transform.size == size, "[train] data.transform.size is ", transform.size,
+              ", the model expects pictures of ", size, " pixels");
+  return transform;
+}
+
+std::string giga(double flops) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.3g GFLOP", flops * 1e-9);
+  return text;
+}
+
+}  // namespace
+
+objectives::AnyFeatureObjective make_objective(const ObjectiveConfig& config) {
+  FOVEA_CHECK(config.name == "info_nce", "[train] no objective is called \"", config.name, "\", expected info_nce");
+  return objectives::InfoNce{};
+}
+
+ClipTask::ClipTask(const Config& config, objectives::AnyFeatureObjective objective)
+    : config_(config),
+      tokenizer_(text::default_tokenizer()),
+      model_(build_model(config, tokenizer_)),
+      transform_(model_transform(config, model_)),
+      parameters_(nn::collect(model_)),
+      objective_(std::move(objective)),
+      encoder_(std::make_unique<CaptionEncoder>(tokenizer_, models::TextTower::context(model_.config.text))) {
+  nn::name_parameters(parameters_);
+  data::LoaderOptions options;
+  options.batch_size = config.data.batch_size;
+  options.workers = static_cast<int>(config.data.workers);
+  options.seed = config.train.seed;
+  loader_ = std::make_unique<data::Loader>(open_split(config.data, config.data.train_split), transform_, encoder_.get(),
+                                           options);
+}
+
+objectives::Loss ClipTask::loss(const data::Batch& batch, const nn::Ctx& ctx) {
+  return objective_(model_.embed(batch, ctx), ctx);
+}
+
+Figures ClipTask::figures() const { return {{"logit_scale", std::exp(model_.logit_scale.value().item())}}; }
+
+Facts ClipTask::facts() const {
+  const models::ModelSize size = models::model_size(model_.config, 8);
+  return {{"Parameters", format_count(size.parameters)},
+          {"Forward pass of one picture", giga(size.image_flops)},
+          {"Forward pass of one caption of 8 tokens", giga(size.text_flops)}};
+}
+
+SplitScores ClipTask::evaluate(const std::string& split) {
+  const eval::Retrieval scores =
+      eval::clip_retrieval(model_, tokenizer_, transform_, open_split(config_.data, split), config_.eval.batch_size);
+  return {split, scores.i2t, scores.t2i};
+}
+
+void ClipTask::save(const std::string& folder) const { models::save_clip(folder, model_, tokenizer_, transform_); }
+
+}  // namespace fovea::train

@@ -1,0 +1,60 @@
+// The house rules that a compiler does not check: headers include only lower floors, and stay light.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <regex>
+#include <set>
+#include <string>
+
+namespace {
+
+namespace fs = std::filesystem;
+
+const std::map<std::string, int> floors{{"core", 0},   {"kernels", 1}, {"tensor", 2},   {"autograd", 3},
+                                        {"ops", 4},    {"nn", 5},      {"optim", 6},    {"objectives", 7},
+                                        {"models", 8}, {"eval", 9},    {"generate", 9}, {"train", 10}};
+// Wings: the highest floor they may use, and the lowest that may use them.
+const std::map<std::string, std::pair<int, int>> wings{
+    {"text", {2, 3}}, {"image", {2, 3}}, {"data", {2, 3}}, {"io", {2, 3}}, {"dist", {3, 4}}};
+
+bool may_include(const std::string& from, const std::string& to) {
+  if (from == to || from == "testing" || from == "interop") return true;
+  const bool from_wing = wings.contains(from), to_wing = wings.contains(to);
+  if (from_wing && to_wing) return true;
+  if (from_wing) return floors.contains(to) && floors.at(to) <= wings.at(from).first;
+  if (to_wing) return floors.contains(from) && floors.at(from) >= wings.at(to).second;
+  return floors.contains(from) && floors.contains(to) && floors.at(to) <= floors.at(from);
+}
+
+TEST(House, HeadersIncludeLowerFloorsOnly) {
+  const fs::path root = fs::path(FOVEA_SOURCE_DIR) / "include" / "fovea";
+  const std::regex include("#include \"fovea/([a-z_]+)/[^\"]*\"");
+  int headers = 0;
+  for (const auto& file : fs::recursive_directory_iterator(root)) {
+    if (file.path().extension() != ".h" || file.path().parent_path() == root) continue;
+    ++headers;
+    const std::string folder = fs::relative(file.path(), root).begin()->string();
+    std::ifstream in(file.path());
+    for (std::string line; std::getline(in, line);) {
+      std::smatch match;
+      if (std::regex_search(line, match, include)) {
+        EXPECT_TRUE(may_include(folder, match[1])) << file.path() << " includes " << match[0];
+      }
+    }
+  }
+  EXPECT_GT(headers, 30);
+}
+
+TEST(House, PublicHeadersAvoidHeavyOnes) {
+  const std::regex heavy("#include <(functional|thread|filesystem|iostream|regex|Eigen.*|nlohmann.*|hwy.*|gtest.*)>");
+  for (const auto& file : fs::recursive_directory_iterator(fs::path(FOVEA_SOURCE_DIR) / "include" / "fovea")) {
+    if (file.path().extension() != ".h" || file.path().parent_path().filename() == "interop") continue;
+    std::ifstream in(file.path());
+    for (std::string line; std::getline(in, line);)
+      EXPECT_FALSE(std::regex_search(line, heavy)) << file.path() << ": " << line;
+  }
+}
+
+}  // namespace

@@ -1,0 +1,11 @@
+#!/bin/sh
+# Builds everything and runs every test.   tests/run.sh [ctest options]
+set -eu
+cd "$(dirname "$0")/.."
+. cmake/setup.sh
+# shellcheck disable=SC2086
+fovea_install $fovea_library_packages $fovea_test_packages
+fovea_configure -DFOVEA_BUILD_TESTS=ON -DFOVEA_BUILD_EXAMPLES=ON -DFOVEA_BUILD_BENCH=ON
+fovea_build
+cd build
+ctest --output-on-failure -j "$(nproc 2>/dev/null || echo 2)" "$@"
