@@ -22,7 +22,7 @@ struct AttentionInputs {
 };
 
 struct AttentionGradients {
-  HeadRows<float> out, dout;
+  HeadRows<float> dout;
   HeadOutput<float> dq, dk, dv;
 };
 
@@ -285,22 +285,24 @@ void attention_forward_task(const AttentionProblem& p, const AttentionInputs& in
   }
 }
 
-// Scores become probabilities p = e^(score - logsumexp), zero where a key is not visible, and gradients of
-// probabilities those of scores: p (dp - <dout, out>).
-HWY_INLINE void softmax_grad_strip(const Head& head, const Strip& strip, const HeadRows<float>& out, const Block& dout,
-                                   const float* logsumexp, const Block& scores, const Block& dscores) {
+// Scores become probabilities p, zero where a key is not visible, and gradients of probabilities those of scores:
+// p (dp - <p, dp>). The row's own sums are used rather than what forward kept, so that its gradients add up to zero as
+// exactly as f32 allows: key biases, which shift all scores of a row alike, owe their vanishing gradient to that.
+HWY_INLINE void softmax_grad_strip(const Head& head, const Strip& strip, const float* logsumexp, const Block& scores,
+                                   const Block& dscores) {
   const RowTag d;
   for (std::size_t r = 0; r < strip.rows; ++r) {
     const std::size_t query = strip.first + r;
     float *row = scores.row(r), *gradient = dscores.row(r);
     std::fill(row + head.visible_keys(query), row + strip.columns, -__builtin_inff());
-    const double mean = row_dot(dout.row(r), head.query_row(out, query), head.head_dim);
-    const RowVec centre = hn::Set(d, static_cast<float>(mean));
-    const RowVec shift = hn::Set(d, logsumexp[head.logsumexp_index(query)]);
+    const double sum = row_exp_sum<true>(row, strip.columns, logsumexp[head.logsumexp_index(query)], row);
+    const double scale = sum > 0 ? 1 / sum : 0;  // 0: the query sees no key
+    const RowVec normalise = hn::Set(d, static_cast<float>(scale));
+    const RowVec mean = hn::Set(d, static_cast<float>(row_dot(row, gradient, strip.columns) * scale));
     for (std::size_t i = 0; i < strip.columns; i += hn::Lanes(d)) {
-      const RowVec p = exp_keeping_nan(d, hn::Sub(hn::Load(d, row + i), shift));
+      const RowVec p = hn::Mul(hn::Load(d, row + i), normalise);
       hn::Store(p, d, row + i);
-      hn::Store(hn::Mul(p, hn::Sub(hn::Load(d, gradient + i), centre)), d, gradient + i);
+      hn::Store(hn::Mul(p, hn::Sub(hn::Load(d, gradient + i), mean)), d, gradient + i);
     }
   }
 }
@@ -333,7 +335,7 @@ void attention_backward_task(const AttentionProblem& p, const AttentionInputs& i
     head.pack_queries(grad.dout, first, strip.rows, 1, dout);
     multiply<false>(LeftFactor::of(queries), head.head_dim, keys_t, scores, strip.tiled_rows, strip.columns);
     multiply<false>(LeftFactor::of(dout), head.head_dim, values_t, dscores, strip.tiled_rows, strip.columns);
-    softmax_grad_strip(head, strip, grad.out, dout, logsumexp, scores, dscores);
+    softmax_grad_strip(head, strip, logsumexp, scores, dscores);
     const std::size_t key_rows = round_up(strip.keys, tile_rows);
     multiply<true>(LeftFactor::transposed(scores), strip.rows, dout, dvalues, key_rows, head.channels);
     multiply<true>(LeftFactor::transposed(dscores), strip.rows, queries, dkeys, key_rows, head.channels);
@@ -398,11 +400,10 @@ void attention_forward_f32(const AttentionProblem& problem, const HeadRows<float
 }
 
 void attention_backward_f32(const AttentionProblem& problem, const HeadRows<float>& q, const HeadRows<float>& k,
-                            const HeadRows<float>& v, const HeadRows<float>& out, const HeadRows<float>& dout,
-                            const float* logsumexp, const HeadOutput<float>& dq, const HeadOutput<float>& dk,
-                            const HeadOutput<float>& dv) {
+                            const HeadRows<float>& v, const HeadRows<float>& dout, const float* logsumexp,
+                            const HeadOutput<float>& dq, const HeadOutput<float>& dk, const HeadOutput<float>& dv) {
   const AttentionInputs inputs{q, k, v};
-  const AttentionGradients gradients{out, dout, dq, dk, dv};
+  const AttentionGradients gradients{dout, dq, dk, dv};
   const std::vector<AttentionTask> tasks = make_tasks(problem, whole_sequence);
   for_each_task(problem, tasks, [&](const AttentionTask& task) {
     HWY_DYNAMIC_DISPATCH(attention_backward_task)

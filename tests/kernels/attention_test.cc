@@ -76,8 +76,8 @@ TEST_P(AttentionKernel, MatchesTheReferenceInStridedMatrices) {
       EXPECT_NEAR(static_cast<double>(logsumexp[i]), logsumexp64[i], 2e-5) << isa << " " << i;
     }
     attention_forward_f32(problem, q.rows(), k.rows(), v.rows(), result.output(false), logsumexp.data());
-    attention_backward_f32(problem, q.rows(), k.rows(), v.rows(), result.rows(), dout.rows(), logsumexp.data(),
-                           dq.output(accumulate), dk.output(accumulate), dv.output(accumulate));
+    attention_backward_f32(problem, q.rows(), k.rows(), v.rows(), dout.rows(), logsumexp.data(), dq.output(accumulate),
+                           dk.output(accumulate), dv.output(accumulate));
     EXPECT_LT(largest_difference(dq, dq64), 1e-4) << isa;
     EXPECT_LT(largest_difference(dk, dk64), 1e-4) << isa;
     EXPECT_LT(largest_difference(dv, dv64), 1e-4) << isa;

@@ -65,8 +65,8 @@ FOVEA_API void attention_forward_f32(const AttentionProblem& problem, const Head
 
 // Gradients of q, k and v from those of the output; scores are computed again. The outputs may lie in one matrix.
 FOVEA_API void attention_backward_f32(const AttentionProblem& problem, const HeadRows<float>& q,
-                                      const HeadRows<float>& k, const HeadRows<float>& v, const HeadRows<float>& out,
-                                      const HeadRows<float>& dout, const float* logsumexp, const HeadOutput<float>& dq,
-                                      const HeadOutput<float>& dk, const HeadOutput<float>& dv);
+                                      const HeadRows<float>& k, const HeadRows<float>& v, const HeadRows<float>& dout,
+                                      const float* logsumexp, const HeadOutput<float>& dq, const HeadOutput<float>& dk,
+                                      const HeadOutput<float>& dv);
 
 }  // namespace fovea::kernels

@@ -111,13 +111,12 @@ void attention_forward(const AttentionPlan& plan, const kernels::HeadRows<T>& q,
 
 template <class T>
 void attention_backward(const AttentionPlan& plan, const kernels::HeadRows<T>& q, const kernels::HeadRows<T>& k,
-                        const kernels::HeadRows<T>& v, const Tensor& out, const Tensor& dout, const Tensor& logsumexp,
+                        const kernels::HeadRows<T>& v, const Tensor& dout, const Tensor& logsumexp,
                         const kernels::HeadOutput<T>& dq, const kernels::HeadOutput<T>& dk,
                         const kernels::HeadOutput<T>& dv) {
   const kernels::HeadRows<T> dout_rows{dout.data<T>(), plan.width()};
   if constexpr (std::is_same_v<T, float>) {
-    kernels::attention_backward_f32(plan.problem(), q, k, v, {out.data<T>(), plan.width()}, dout_rows,
-                                    logsumexp.data<T>(), dq, dk, dv);
+    kernels::attention_backward_f32(plan.problem(), q, k, v, dout_rows, logsumexp.data<T>(), dq, dk, dv);
   } else {
     kernels::attention_backward_reference(plan.problem(), q, k, v, dout_rows, dq, dk, dv);
   }
@@ -149,14 +148,14 @@ inline Var self_attention(const Var& qkv, const AttentionOptions& options) {
     detail::attention_forward<T>(plan, {x, stride}, {x + width, stride}, {x + 2 * width, stride}, y, logsumexp);
   });
   return record("self_attention", y, {qkv},
-                [plan, width, stride, qkv = Saved(qkv.value()), y = Saved(y), logsumexp](const Tensor& dy, Grads& g) {
+                [plan, width, stride, qkv = Saved(qkv.value()), logsumexp](const Tensor& dy, Grads& g) {
                   if (!g.wants(0)) return;
                   const GradSlot slot = g.into(0);
                   dispatch_floating(dy.dtype(), "self_attention", [&]<class T>() {
                     const T* x = qkv->data<T>();
                     T* dx = slot.data<T>();
-                    detail::attention_backward<T>(plan, {x, stride}, {x + width, stride}, {x + 2 * width, stride}, y,
-                                                  dy, logsumexp, {dx, stride, slot.accumulate},
+                    detail::attention_backward<T>(plan, {x, stride}, {x + width, stride}, {x + 2 * width, stride}, dy,
+                                                  logsumexp, {dx, stride, slot.accumulate},
                                                   {dx + width, stride, slot.accumulate},
                                                   {dx + 2 * width, stride, slot.accumulate});
                   });
@@ -177,8 +176,8 @@ inline Var attention(const Var& q, const Var& k, const Var& v, const AttentionOp
                                  {v.value().data<T>(), width}, y, logsumexp);
   });
   return record("attention", y, {q, k, v},
-                [plan, width, q = Saved(q.value()), k = Saved(k.value()), v = Saved(v.value()), y = Saved(y),
-                 logsumexp](const Tensor& dy, Grads& g) {
+                [plan, width, q = Saved(q.value()), k = Saved(k.value()), v = Saved(v.value()), logsumexp](
+                    const Tensor& dy, Grads& g) {
                   // The kernel writes all gradients together, so inputs that are one value need places of their own.
                   const bool shared = g.same_input(0, 1) || g.same_input(0, 2) || g.same_input(1, 2);
                   dispatch_floating(dy.dtype(), "attention", [&]<class T>() {
@@ -194,7 +193,7 @@ inline Var attention(const Var& q, const Var& k, const Var& v, const AttentionOp
                     };
                     const auto dq = place(0, q), dk = place(1, k), dv = place(2, v);
                     detail::attention_backward<T>(plan, {q->data<T>(), width}, {k->data<T>(), width},
-                                                  {v->data<T>(), width}, y, dy, logsumexp, dq, dk, dv);
+                                                  {v->data<T>(), width}, dy, logsumexp, dq, dk, dv);
                     for (int i = 0; i < 3; ++i) {
                       if (separate[i].defined()) g.add(i, std::move(separate[i]));
                     }
