@@ -10,6 +10,7 @@
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 #include "kernels/lanes-inl.h"
+#include "kernels/scratch.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace fovea::kernels::HWY_NAMESPACE {
@@ -38,11 +39,25 @@ HWY_INLINE void add_to(const Lanes& lanes, VF32 v, float* sum) {
   lanes.store(hn::Add(lanes.load(sum), v), sum);
 }
 
+// f32 sums cover this many rows and then go to f64, so that gradients which nearly cancel keep their digits.
+constexpr std::int64_t block_rows = 128;
+
+// Calls sum_block(begin, end, block) for blocks of the rows [begin, end), where `block` holds `width` zeros to add to, and
+// gathers them in `total`, all zero at first.
+template <class F>
+HWY_INLINE void sum_blocks(std::int64_t begin, std::int64_t end, std::int64_t width, double* total, F&& sum_block) {
+  const Scratch<float> block(width);
+  for (; begin < end; begin += block_rows) {
+    std::fill_n(block.data(), width, 0.0f);
+    sum_block(begin, std::min(end, begin + block_rows), block.data());
+    for (std::int64_t i = 0; i < width; ++i) total[i] += static_cast<double>(block[i]);
+  }
+}
+
 // Of a chunk of rows, small enough to stay in cache for the second pass: a shift near the mean of each channel, and the
-// sums of x - shift and of its square. `sums` is (3, channels), all zero at first.
-void chunk_moments(const float* x, std::int64_t rows, std::int64_t channels, float* sums) {
+// sums (2, channels) of x - shift and of its square. All are zero at first.
+void chunk_moments(const float* x, std::int64_t rows, std::int64_t channels, float* shift, double* sums) {
   const F32 d;
-  float *shift = sums, *first = sums + channels, *second = sums + 2 * channels;
   for_row_groups(rows, [&]<int count>(std::int64_t r) {
     for_lanes(channels, [&](std::int64_t c, auto lanes) {
       const float* p = x + r * channels + c;
@@ -52,17 +67,19 @@ void chunk_moments(const float* x, std::int64_t rows, std::int64_t channels, flo
   const VF32 over_rows = hn::Set(d, 1.0f / static_cast<float>(rows));
   for_lanes(channels,
             [&](std::int64_t c, auto lanes) { lanes.store(hn::Mul(lanes.load(shift + c), over_rows), shift + c); });
-  for_row_groups(rows, [&]<int count>(std::int64_t r) {
-    for_lanes(channels, [&](std::int64_t c, auto lanes) {
-      const float* p = x + r * channels + c;
-      const VF32 centre = lanes.load(shift + c);
-      const auto shifted = [&](std::int64_t k) { return hn::Sub(lanes.load(p + k * channels), centre); };
-      const auto square = [&](std::int64_t k) {
-        const VF32 v = shifted(k);
-        return hn::Mul(v, v);
-      };
-      add_to(lanes, sum_terms<count>(shifted), first + c);
-      add_to(lanes, sum_terms<count>(square), second + c);
+  sum_blocks(0, rows, 2 * channels, sums, [&](std::int64_t begin, std::int64_t end, float* block) {
+    for_row_groups(end - begin, [&]<int count>(std::int64_t r) {
+      for_lanes(channels, [&](std::int64_t c, auto lanes) {
+        const float* p = x + (begin + r) * channels + c;
+        const VF32 centre = lanes.load(shift + c);
+        const auto shifted = [&](std::int64_t k) { return hn::Sub(lanes.load(p + k * channels), centre); };
+        const auto square = [&](std::int64_t k) {
+          const VF32 v = shifted(k);
+          return hn::Mul(v, v);
+        };
+        add_to(lanes, sum_terms<count>(shifted), block + c);
+        add_to(lanes, sum_terms<count>(square), block + channels + c);
+      });
     });
   });
 }
@@ -93,19 +110,21 @@ HWY_INLINE VF32 passed(const Lanes& lanes, const float* dy, const float* y, std:
 
 // Sums of g and of g * (x - centre) over the rows [begin, end). `sums` is (2, channels), all zero at first.
 void chunk_grad_sums(const BatchNormSumsArgs<float>& args, const float* centre, std::int64_t begin, std::int64_t end,
-                     float* sums) {
+                     double* sums) {
   const std::int64_t channels = args.channels;
-  for_row_groups(end - begin, [&]<int count>(std::int64_t r) {
-    for_lanes(channels, [&](std::int64_t c, auto lanes) {
-      const std::int64_t at = (begin + r) * channels + c;
-      const VF32 middle = lanes.load(centre + c);
-      const auto g = [&](std::int64_t k) { return passed(lanes, args.dy, args.y, at + k * channels); };
-      const auto product = [&](std::int64_t k) {
-        return hn::Mul(g(k), hn::Sub(lanes.load(args.x + at + k * channels), middle));
-      };
-      const VF32 sum_g = sum_terms<count>(g), sum_product = sum_terms<count>(product);
-      add_to(lanes, sum_g, sums + c);
-      add_to(lanes, sum_product, sums + channels + c);
+  sum_blocks(begin, end, 2 * channels, sums, [&](std::int64_t first, std::int64_t last, float* block) {
+    for_row_groups(last - first, [&]<int count>(std::int64_t r) {
+      for_lanes(channels, [&](std::int64_t c, auto lanes) {
+        const std::int64_t at = (first + r) * channels + c;
+        const VF32 middle = lanes.load(centre + c);
+        const auto g = [&](std::int64_t k) { return passed(lanes, args.dy, args.y, at + k * channels); };
+        const auto product = [&](std::int64_t k) {
+          return hn::Mul(g(k), hn::Sub(lanes.load(args.x + at + k * channels), middle));
+        };
+        const VF32 sum_g = sum_terms<count>(g), sum_product = sum_terms<count>(product);
+        add_to(lanes, sum_g, block + c);
+        add_to(lanes, sum_product, block + channels + c);
+      });
     });
   });
 }
@@ -149,8 +168,9 @@ std::int64_t rows_per_chunk(std::int64_t channels) {
 }
 
 // One group of `width` zeros per chunk of rows.
-std::vector<float> make_partials(std::int64_t rows, std::int64_t channels, std::int64_t width) {
-  return std::vector<float>(static_cast<std::size_t>(chunk_count(rows, rows_per_chunk(channels)) * width));
+template <class T>
+std::vector<T> make_partials(std::int64_t rows, std::int64_t channels, std::int64_t width) {
+  return std::vector<T>(static_cast<std::size_t>(chunk_count(rows, rows_per_chunk(channels)) * width));
 }
 
 // The part of each channel's mean that fits f32. Subtracting it first is exact near the mean; what it leaves is small.
@@ -176,21 +196,23 @@ Moments shifted_moments(double count, double shift, double first, double second)
 }  // namespace
 
 void channel_moments_f32(const float* x, std::int64_t rows, std::int64_t channels, double* mean, double* variance) {
-  const std::int64_t chunk = rows_per_chunk(channels), width = 3 * channels;
-  std::vector<float> partials = make_partials(rows, channels, width);
+  const std::int64_t chunk = rows_per_chunk(channels), width = 2 * channels;
+  std::vector<float> shifts = make_partials<float>(rows, channels, channels);
+  std::vector<double> partials = make_partials<double>(rows, channels, width);
   parallel_for(rows, chunk, [&](std::int64_t begin, std::int64_t end) {
+    const std::int64_t part = begin / chunk;
     HWY_DYNAMIC_DISPATCH(chunk_moments)
-    (x + begin * channels, end - begin, channels, partials.data() + begin / chunk * width);
+    (x + begin * channels, end - begin, channels, shifts.data() + part * channels, partials.data() + part * width);
   });
   parallel_for(channels, 16, [&](std::int64_t begin, std::int64_t end) {
     std::vector<Moments> merged(static_cast<std::size_t>(end - begin));
     for (std::int64_t row = 0; row < rows; row += chunk) {
-      const float* sums = partials.data() + row / chunk * width;
+      const float* shift = shifts.data() + row / chunk * channels;
+      const double* sums = partials.data() + row / chunk * width;
       const auto count = static_cast<double>(std::min(chunk, rows - row));
       for (std::int64_t c = begin; c < end; ++c) {
-        merged[static_cast<std::size_t>(c - begin)].merge(shifted_moments(count, static_cast<double>(sums[c]),
-                                                                          static_cast<double>(sums[channels + c]),
-                                                                          static_cast<double>(sums[2 * channels + c])));
+        merged[static_cast<std::size_t>(c - begin)].merge(
+            shifted_moments(count, static_cast<double>(shift[c]), sums[c], sums[channels + c]));
       }
     }
     for (std::int64_t c = begin; c < end; ++c) {
@@ -217,18 +239,18 @@ void batch_norm_f32(const BatchNormArgs<float>& args) {
 void batch_norm_sums_f32(const BatchNormSumsArgs<float>& args) {
   const std::int64_t channels = args.channels, chunk = rows_per_chunk(channels), width = 2 * channels;
   const std::vector<float> centre = rounded(args.mean, channels);
-  std::vector<float> partials = make_partials(args.rows, channels, width);
+  std::vector<double> partials = make_partials<double>(args.rows, channels, width);
   parallel_for(args.rows, chunk, [&](std::int64_t begin, std::int64_t end) {
     HWY_DYNAMIC_DISPATCH(chunk_grad_sums)
     (args, centre.data(), begin, end, partials.data() + begin / chunk * width);
   });
   std::fill_n(args.sum_g, channels, 0.0);
   std::fill_n(args.sum_gn, channels, 0.0);
-  const float* const last = partials.data() + partials.size();
-  for (const float* sums = partials.data(); sums != last; sums += width) {
+  const double* const last = partials.data() + partials.size();
+  for (const double* sums = partials.data(); sums != last; sums += width) {
     for (std::int64_t c = 0; c < channels; ++c) {
-      args.sum_g[c] += static_cast<double>(sums[c]);
-      args.sum_gn[c] += static_cast<double>(sums[channels + c]);
+      args.sum_g[c] += sums[c];
+      args.sum_gn[c] += sums[channels + c];
     }
   }
   for (std::int64_t c = 0; c < channels; ++c) {

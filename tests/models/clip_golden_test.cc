@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdlib>
 
 #include "fovea/autograd/backward.h"
 #include "fovea/models/presets.h"
@@ -15,8 +16,10 @@ namespace {
 
 using testing::Golden;
 
+// FOVEA_GOLDEN_DIR: a folder of files made with other sizes or seeds.
 std::string golden_path(const std::string& name) {
-  return std::string(FOVEA_SOURCE_DIR) + "/tests/golden/" + name + ".safetensors";
+  const char* folder = std::getenv("FOVEA_GOLDEN_DIR");
+  return (folder ? std::string(folder) : std::string(FOVEA_SOURCE_DIR) + "/tests/golden") + "/" + name + ".safetensors";
 }
 
 // The design's parity measure: f32 within 1e-4, f64 within 1e-9.
