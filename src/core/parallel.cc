@@ -35,7 +35,73 @@ std::atomic<int>& thread_count() {
   return count;
 }
 
-// Keeps the first exception of a team, to be thrown on the calling thread.
+// Threads that help the callers of parallel_for, one caller at a time. Unlike an OpenMP team they need not arrive: the
+// caller waits only for helpers that are inside a chunk, so a helper that the system has not scheduled, as happens when
+// other programs run, delays nothing.
+class Team {
+ public:
+  using Work = FunctionRef<void()>;
+
+  // Runs `work` on this thread and on up to `helpers` others; false when another caller has the team.
+  bool run(int helpers, Work work) {
+    const std::unique_lock lock(caller_, std::try_to_lock);
+    if (!lock) return false;
+    for (; created_ < helpers; ++created_) std::thread(&Team::help, this, created_).detach();
+    work_ = &work;
+    helpers_ = helpers;
+    open_ = true;
+    ++round_;
+    round_.notify_all();
+    work();
+    open_ = false;
+    wait_until([this] { return inside_ == 0; }, inside_);
+    return true;
+  }
+
+ private:
+  static constexpr int spins = 1000;  // some tens of microseconds: about the time it takes to wake a thread
+
+  static void pause() {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#endif
+  }
+
+  // Looks at the condition for a while, then sleeps until `changing` changes.
+  template <class Condition>
+  static void wait_until(Condition&& condition, std::atomic<int>& changing) {
+    for (int i = 0; i < spins; ++i) {
+      if (condition()) return;
+      pause();
+    }
+    for (int seen = changing; !condition(); seen = changing) changing.wait(seen);
+  }
+
+  void help(int index) {
+    for (int seen = 0;; seen = round_) {
+      wait_until([&] { return round_ != seen; }, round_);
+      // Either this thread sees that the round is closed, or the caller sees that it is inside: what belongs to a round
+      // changes only while nobody is.
+      ++inside_;
+      if (open_ && index < helpers_) (*work_)();
+      if (--inside_ == 0) inside_.notify_one();
+    }
+  }
+
+  std::mutex caller_;
+  Work* work_ = nullptr;  // of the open round, as is helpers_
+  int helpers_ = 0, created_ = 0;
+  std::atomic<bool> open_{false};
+  std::atomic<int> round_{0}, inside_{0};
+};
+
+// Never destroyed: its threads end with the process.
+Team& team() {
+  static Team* instance = new Team;
+  return *instance;
+}
+
+// Keeps the first exception, to be thrown on the calling thread.
 class FirstError {
  public:
   void capture() {
@@ -50,23 +116,6 @@ class FirstError {
   std::mutex mutex_;
   std::exception_ptr error_;
 };
-
-#ifdef FOVEA_STD_THREADS
-// ThreadSanitizer does not know libgomp's barriers: its builds use plain threads.
-template <class F>
-void run_team(int threads, F&& work) {
-  std::vector<std::thread> team;
-  for (int t = 1; t < threads; ++t) team.emplace_back(work);
-  work();
-  for (auto& thread : team) thread.join();
-}
-#else
-template <class F>
-void run_team(int threads, F&& work) {
-#pragma omp parallel num_threads(threads)
-  work();
-}
-#endif
 
 }  // namespace
 
@@ -92,7 +141,7 @@ void parallel_for(std::int64_t n, std::int64_t grain, FunctionRef<void(std::int6
   }
   std::atomic<std::int64_t> next{0};
   FirstError error;
-  run_team(threads, [&] {
+  const auto work = [&] {
     const SerialScope nested_is_serial;
     try {
       for (std::int64_t c = next++; c < chunks; c = next++) run_chunk(c);
@@ -100,7 +149,8 @@ void parallel_for(std::int64_t n, std::int64_t grain, FunctionRef<void(std::int6
       error.capture();
       next = chunks;
     }
-  });
+  };
+  if (!team().run(threads - 1, work)) work();
   error.rethrow();
 }
 
