@@ -31,7 +31,7 @@ std::string progress_text(const ProgressState& state) {
 }
 
 std::string progress_bar(const ProgressState& state, int width) {
-  constexpr int smallest_bar = 10, largest_bar = 40, frame = 3;  // columns; the frame is "[] "
+  constexpr int smallest_bar = 10, largest_bar = 20, frame = 3;  // columns; the frame is "[] "
   const std::string text = progress_text(state);
   const int room = std::min(width - static_cast<int>(text.size()) - frame, largest_bar);
   if (room < smallest_bar) return text.substr(0, static_cast<std::size_t>(std::max(width, 0)));
