@@ -278,14 +278,16 @@ TEST_F(TrainerRun, RunFoldersThatCannotBeMadeAreNamed) {
 }
 
 TEST_F(TrainerRun, MinutesDecideTheStepsAndTheTrialLeavesNoTrace) {
-  Config c = config();
-  c.train.minutes = 0.003;
-  const Outcome timed = run(c);
-  ASSERT_GE(timed.steps, 1);
-  EXPECT_EQ(timed.lines.size(), static_cast<std::size_t>(timed.steps));
-  c.train.minutes = 0;
-  c.train.epochs = timed.steps;  // one batch an epoch
-  expect_same_run(run(c), timed);
+  for (const double minutes : {1e-6, 0.003}) {  // one step, which running statistics do not forget; and many
+    Config c = config();
+    c.train.minutes = minutes;
+    const Outcome timed = run(c);
+    ASSERT_GE(timed.steps, 1);
+    EXPECT_EQ(timed.lines.size(), static_cast<std::size_t>(timed.steps));
+    c.train.minutes = 0;
+    c.train.epochs = timed.steps;  // one batch an epoch
+    expect_same_run(run(c), timed);
+  }
 }
 
 TEST_F(TrainerRun, FrozenParametersStay) {
