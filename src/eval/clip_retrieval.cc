@@ -37,7 +37,8 @@ Pictures read_pictures(const data::ImageTextDataset& dataset, const image::Trans
     pictures.images.push_back(std::move(*decoded[static_cast<std::size_t>(i)]));
     pictures.captions.push_back(text::clean(dataset.eval_text(i)));
   }
-  FOVEA_CHECK(!pictures.images.empty(), "[retrieval] none of the ", dataset.size(), " pictures could be read");
+  FOVEA_CHECK(!pictures.images.empty(), "[retrieval] none of the ", dataset.size(),
+              " pictures could be read, the first is ", dataset[0].image_path);
   return pictures;
 }
 
@@ -70,6 +71,7 @@ Tensor image_batch(const std::vector<image::Image>& images, std::int64_t begin, 
 Retrieval clip_retrieval(const models::ClipModel& model, const text::Tokenizer& tokenizer,
                          const image::TransformConfig& transform, const data::ImageTextDataset& dataset,
                          std::int64_t batch_size) {
+  FOVEA_CHECK(batch_size >= 1, "[retrieval] the batch size is ", batch_size, ", expected at least 1");
   const NoGrad nothing_is_recorded;
   const nn::Ctx ctx;
   const Pictures pictures = read_pictures(dataset, transform);

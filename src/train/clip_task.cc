@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
+#include <system_error>
 
 #include "fovea/eval/clip_retrieval.h"
 #include "fovea/models/clip_folder.h"
@@ -41,6 +43,15 @@ data::ImageTextDataset open_split(const DataConfig& config, const std::string& s
   for (const std::string& name : config.caption_columns)
     options.text_columns.push_back({name, 1, holds(config.list_columns, name) ? ", " : ""});
   return {config.path, options};
+}
+
+// What evaluation would find out when the training is over.
+void check_split(const data::ImageTextDataset& dataset, const std::string& split) {
+  for (std::int64_t i = 0; i < dataset.size(); ++i) {
+    if (std::error_code unknown; std::filesystem::exists(dataset[i].image_path, unknown)) return;
+  }
+  fail("[train] none of the ", dataset.size(), " pictures of split \"", split, "\" exists, the first is ",
+       dataset[0].image_path, "\nhint: picture paths start from the table's folder");
 }
 
 DType precision(const TrainConfig& config) {
@@ -96,8 +107,7 @@ ClipTask::ClipTask(const Config& config, objectives::AnyFeatureObjective objecti
   options.seed = config.train.seed;
   loader_ = std::make_unique<data::Loader>(open_split(config.data, config.data.train_split), transform_, encoder_.get(),
                                            options);
-  // A name that is wrong is to be found out now, not when the training is over.
-  for (const std::string& split : config.eval.splits) open_split(config.data, split);
+  for (const std::string& split : config.eval.splits) check_split(open_split(config.data, split), split);
 }
 
 Config ClipTask::resolved(const Config& config) const {

@@ -439,7 +439,7 @@ TEST_F(TrainerData, MissingPicturesAreSkippedAndCounted) {
   const Outcome done = run(c);
   EXPECT_EQ(losses(done.lines).size(), 4u);
   const std::string report = io::read_file(done.folder + "/report.html");
-  EXPECT_TRUE(contains(report, "Pictures that could not be used")) << report;
+  EXPECT_TRUE(contains(report, "<dt>Pictures that could not be used</dt><dd>1</dd>")) << report;
 }
 
 TEST_F(TrainerData, PicturesThatAreAllUnusableAreAnError) {
@@ -453,6 +453,13 @@ TEST_F(TrainerData, PicturesThatAreAllUnusableAreAnError) {
   EXPECT_TRUE(contains(error, "hint: picture paths start from the table's folder")) << error;
 }
 
+TEST_F(TrainerData, SplitsWithoutPicturesAreFoundBeforeTraining) {
+  Config c = with_table("red_rows.png\ttrain\ta\nblue_rows.png\ttrain\tb\nmissing.png\ttest\tc\n");
+  c.eval.splits = {"train", "test"};
+  const std::string error = error_of([&] { ClipTask task(c); });
+  EXPECT_TRUE(contains(error, "[train] none of the 1 pictures of split \"test\" exists, the first is ")) << error;
+}
+
 TEST_F(TrainerData, EmptyTablesAreErrors) {
   const Config c = with_table("");
   EXPECT_TRUE(contains(error_of([&] { ClipTask task(c); }), "captions.tsv has no rows"));
@@ -461,7 +468,7 @@ TEST_F(TrainerData, EmptyTablesAreErrors) {
       contains(error_of([&] { ClipTask task(c); }), "captions.tsv is empty, expected a line with the columns' names"));
 }
 
-TEST_F(TrainerData, RowsWithoutTextAreTrainedOnAsTheyAre) {
+TEST_F(TrainerData, RowsWithoutTextDoNotStopTheRun) {
   const Outcome done = run(with_table("red_rows.png\ttrain\t\nblue_rows.png\ttrain\tc\n"));
   EXPECT_EQ(losses(done.lines).size(), 1u);
 }
