@@ -154,6 +154,20 @@ TEST_F(Programs, EvaluateRefusesWhatIsNotAModel) {
   expect_refused(run("evaluate", {"--model", folder_.path(), "--data", data_.path()}), "has no \"format\"");
 }
 
+TEST_F(Programs, EvaluateNamesTheFileThatIsDamaged) {
+  ASSERT_EQ(train({"--output", folder_ / "run"}).exit_code, 0);
+  for (const char* name : {"model.safetensors", "config.json", "tokenizer.json", "preprocessor.json"}) {
+    const std::string file = concat("run/model/", name);
+    const std::string whole = io::read_file(folder_ / file);
+    for (const std::size_t kept : {std::size_t{0}, whole.size() / 2}) {
+      folder_.write(file, whole.substr(0, kept));
+      expect_refused(run("evaluate", {"--model", folder_ / "run/model", "--data", data_.path(), "--split", "test"}),
+                     name);
+    }
+    folder_.write(file, whole);
+  }
+}
+
 TEST_F(Programs, EvaluateRefusesAnotherSplitOrColumn) {
   ASSERT_EQ(train({"--output", folder_ / "run"}).exit_code, 0);
   const auto evaluate = [&](const char* option, const char* value) {
