@@ -2,20 +2,37 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
-#include "fovea/core/parallel.h"
 #include "fovea/train/clip_task.h"
 #include "fovea/train/trainer.h"
 
+namespace {
+
+std::string footer() {
+  return "The run folder receives config.json, metrics.jsonl, report.html and model/, which `evaluate` reads.\n\n"
+         "  train_clip --config examples/configs/quickstart.json --output out/quickstart\n"
+         "  train_clip --set model=small-vit train.minutes=10 data.path=FOLDER --output out/vit\n\n"
+         "The keys of a configuration, with the values of those that are left out:\n" +
+         fovea::train::dump_config({});
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
   CLI::App app("Trains CLIP on pairs of pictures and captions.");
-  std::string config_file, output;
+  std::string config_file, output, precision;
   std::vector<std::string> assignments;
-  std::int64_t threads = -1, seed = -1;
-  app.add_option("--config", config_file, "configuration (JSON)")->type_name("FILE");
-  app.add_option("--output", output, "run folder, instead of the configuration's")->type_name("DIR");
-  app.add_option("--threads", threads, "threads that compute")->check(CLI::PositiveNumber);
-  app.add_option("--seed", seed, "seed of everything random")->check(CLI::NonNegativeNumber);
-  app.add_option("--set", assignments, "change one key: --set optim.lr=1e-3")->type_name("KEY=VALUE");
+  std::int64_t threads = 0, seed = -1;
+  app.add_option("--config", config_file, "configuration (JSON); without one, the defaults below")->type_name("FILE");
+  app.add_option("--output", output, "run folder; one that holds a run is refused")->type_name("DIR");
+  app.add_option("--threads", threads, "threads that compute; default: FOVEA_NUM_THREADS, or one per processor")
+      ->check(CLI::PositiveNumber)
+      ->type_name("N");
+  app.add_option("--seed", seed, "seed of everything random")->check(CLI::NonNegativeNumber)->type_name("N");
+  app.add_option("--precision", precision, "f32, or f64 for checking (slow); bf16 is not supported yet")
+      ->type_name("NAME");
+  app.add_option("--set", assignments, "change keys of the configuration, over everything else")
+      ->type_name("KEY=VALUE");
+  app.footer(footer);
   CLI11_PARSE(app, argc, argv);
   try {
     using namespace fovea;
@@ -23,8 +40,8 @@ int main(int argc, char** argv) {
     if (!output.empty()) config.output = output;
     if (threads > 0) config.train.threads = threads;
     if (seed >= 0) config.train.seed = static_cast<std::uint64_t>(seed);
+    if (!precision.empty()) train::apply_set(config, "train.precision=" + precision);
     for (const std::string& assignment : assignments) train::apply_set(config, assignment);
-    if (config.train.threads > 0) set_num_threads(static_cast<int>(config.train.threads));
     train::ClipTask task(config);
     train::Trainer(task, config).run();
   } catch (const std::exception& error) {

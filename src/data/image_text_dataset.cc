@@ -76,8 +76,10 @@ std::string random_part(std::string_view list, std::string_view separator, Rng& 
 
 ImageTextDataset::ImageTextDataset(const std::string& path, const DatasetOptions& options) {
   check(options);
-  std::error_code not_there;  // the table reports it
-  const fs::path file = fs::is_directory(path, not_there) ? fs::path(path) / "captions.tsv" : fs::path(path);
+  std::error_code error;
+  FOVEA_CHECK(fs::exists(path, error), "[dataset] ", path,
+              " does not exist, expected a folder with captions.tsv, or a table");
+  const fs::path file = fs::is_directory(path, error) ? fs::path(path) / "captions.tsv" : fs::path(path);
   const fs::path root = options.root.empty() ? file.parent_path() : fs::path(options.root);
   const Table table = Table::read(file.string());
   const Columns columns(table, options);

@@ -37,32 +37,33 @@ Pictures read_pictures(const data::ImageTextDataset& dataset, const image::Trans
     pictures.images.push_back(std::move(*decoded[static_cast<std::size_t>(i)]));
     pictures.captions.push_back(text::clean(dataset.eval_text(i)));
   }
-  FOVEA_CHECK(!pictures.images.empty(), "[retrieval] none of the ", dataset.size(), " pictures could be read");
+  FOVEA_CHECK(!pictures.images.empty(), "[retrieval] none of the ", dataset.size(),
+              " pictures could be read, the first is ", dataset[0].image_path);
   return pictures;
 }
 
-// Embeds rows [begin, end) of `count` rows at a time and puts the unit vectors below each other.
+// Embeds rows [begin, end) of `count` rows at a time and puts the unit vectors, as f32, below each other.
 template <class Embed>
 Tensor embed_all(std::int64_t count, std::int64_t batch_size, Embed&& embed) {
   Tensor all;
   for (std::int64_t begin = 0; begin < count; begin += batch_size) {
     const std::int64_t end = std::min(count, begin + batch_size);
     const Tensor part = ops::l2_normalize(embed(begin, end)).value();
-    if (!all.defined()) all = Tensor({count, part.dim(1)}, part.dtype());
+    if (!all.defined()) all = Tensor({count, part.dim(1)});
     all.rows(begin, end).copy_from(part);
   }
   return all;
 }
 
 Tensor image_batch(const std::vector<image::Image>& images, std::int64_t begin, std::int64_t end,
-                   const image::TransformConfig& transform) {
+                   const image::TransformConfig& transform, DType dtype) {
   Tensor batch({end - begin, transform.size, transform.size, image::Image::channels});
   float* out = batch.mutable_data<float>();
   const std::int64_t size = batch.shape().inner(0);
   for (std::int64_t i = begin; i < end; ++i) {
     image::normalize(images[static_cast<std::size_t>(i)], transform.normalization, out + (i - begin) * size);
   }
-  return batch;
+  return batch.to(dtype);
 }
 
 }  // namespace
@@ -70,13 +71,15 @@ Tensor image_batch(const std::vector<image::Image>& images, std::int64_t begin, 
 Retrieval clip_retrieval(const models::ClipModel& model, const text::Tokenizer& tokenizer,
                          const image::TransformConfig& transform, const data::ImageTextDataset& dataset,
                          std::int64_t batch_size) {
+  FOVEA_CHECK(batch_size >= 1, "[retrieval] the batch size is ", batch_size, ", expected at least 1");
   const NoGrad nothing_is_recorded;
   const nn::Ctx ctx;
   const Pictures pictures = read_pictures(dataset, transform);
-  const Tensor images = embed_all(static_cast<std::int64_t>(pictures.images.size()), batch_size,
-                                  [&](std::int64_t begin, std::int64_t end) {
-                                    return model.encode_image(image_batch(pictures.images, begin, end, transform), ctx);
-                                  });
+  const DType dtype = model.logit_scale.value().dtype();
+  const Tensor images = embed_all(
+      static_cast<std::int64_t>(pictures.images.size()), batch_size, [&](std::int64_t begin, std::int64_t end) {
+        return model.encode_image(image_batch(pictures.images, begin, end, transform, dtype), ctx);
+      });
   const CaptionSet captions = distinct_captions(pictures.captions);
   const std::int64_t context = models::TextTower::context(model.config.text);
   const Tensor texts = embed_all(

@@ -249,8 +249,8 @@ void check(const TransformConfig& config) {
 
 std::string to_json(const TransformConfig& config) { return write_value(config).dump(2); }
 
-TransformConfig parse_transform_config(const std::string& json) {
-  TransformConfig config;
+TransformConfig parse_transform_config(const std::string& json, const TransformConfig& defaults) {
+  TransformConfig config = defaults;
   read_fields(parse(json, "the configuration"), config, "");
   check(config);
   return config;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
+#include <system_error>
 
 #include "fovea/eval/clip_retrieval.h"
 #include "fovea/models/clip_folder.h"
@@ -31,11 +33,31 @@ data::ImageTextDataset open_split(const DataConfig& config, const std::string& s
   options.split_column = config.split_column;
   options.split = split;
   options.text_columns.clear();
-  for (const std::string& name : config.caption_columns) {
-    const auto& lists = config.list_columns;
-    options.text_columns.push_back({name, 1, std::find(lists.begin(), lists.end(), name) != lists.end() ? ", " : ""});
+  const auto holds = [](const std::vector<std::string>& names, const std::string& name) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+  };
+  for (const std::string& name : config.list_columns) {
+    FOVEA_CHECK(holds(config.caption_columns, name), "[train] data.list_columns names \"", name,
+                "\", expected one of data.caption_columns");
   }
+  for (const std::string& name : config.caption_columns)
+    options.text_columns.push_back({name, 1, holds(config.list_columns, name) ? ", " : ""});
   return {config.path, options};
+}
+
+// What evaluation would find out when the training is over.
+void check_split(const data::ImageTextDataset& dataset, const std::string& split) {
+  for (std::int64_t i = 0; i < dataset.size(); ++i) {
+    if (std::error_code unknown; std::filesystem::exists(dataset[i].image_path, unknown)) return;
+  }
+  fail("[train] none of the ", dataset.size(), " pictures of split \"", split, "\" exists, the first is ",
+       dataset[0].image_path, "\nhint: picture paths start from the table's folder");
+}
+
+DType precision(const TrainConfig& config) {
+  FOVEA_CHECK(config.precision != "bf16" && config.precision != "amp_bf16", "[train] train.precision ",
+              config.precision, " is not supported yet, expected f32 or f64");
+  return config.precision == "f64" ? DType::f64 : DType::f32;
 }
 
 models::ClipModel build_model(const Config& config, const text::Tokenizer& tokenizer) {
@@ -43,13 +65,15 @@ models::ClipModel build_model(const Config& config, const text::Tokenizer& token
   FOVEA_CHECK(tokenizer.vocabulary_size() <= models::TextTower::vocabulary(model.text), "[train] the tokenizer has ",
               tokenizer.vocabulary_size(), " entries, the model's text tower knows ",
               models::TextTower::vocabulary(model.text), "\nhint: set model.text.vocabulary");
-  nn::Init init(config.train.seed);
+  nn::Init init(config.train.seed, precision(config.train));
   return models::ClipModel(model, init);
 }
 
 image::TransformConfig model_transform(const Config& config, const models::ClipModel& model) {
-  image::TransformConfig transform = image::parse_transform_config(config.data.transform);
   const std::int64_t size = models::ImageTower::image_size(model.config.image);
+  image::TransformConfig transform;
+  transform.size = static_cast<int>(size);
+  transform = image::parse_transform_config(config.data.transform, transform);
   FOVEA_CHECK(transform.size == size, "[train] data.transform.size is ", transform.size,
               ", the model expects pictures of ", size, " pixels");
   return transform;
@@ -83,10 +107,20 @@ ClipTask::ClipTask(const Config& config, objectives::AnyFeatureObjective objecti
   options.seed = config.train.seed;
   loader_ = std::make_unique<data::Loader>(open_split(config.data, config.data.train_split), transform_, encoder_.get(),
                                            options);
+  for (const std::string& split : config.eval.splits) check_split(open_split(config.data, split), split);
+}
+
+Config ClipTask::resolved(const Config& config) const {
+  Config full = config;
+  full.model = models::to_json(model_.config);
+  full.data.transform = image::to_json(transform_);
+  return full;
 }
 
 objectives::Loss ClipTask::loss(const data::Batch& batch, const nn::Ctx& ctx) {
-  return objective_(model_.embed(batch, ctx), ctx);
+  data::Batch converted = batch;
+  converted.images = batch.images.to(model_.logit_scale.value().dtype());
+  return objective_(model_.embed(converted, ctx), ctx);
 }
 
 Figures ClipTask::figures() const { return {{"logit_scale", std::exp(model_.logit_scale.value().item())}}; }

@@ -29,6 +29,7 @@ constexpr Rule not_negative{[](double v) { return v >= 0 && v <= 1e300; }, "a nu
 constexpr Rule fraction{[](double v) { return v >= 0 && v <= 1; }, "a number from 0 to 1"};
 constexpr Rule decay_rate{[](double v) { return v >= 0 && v < 1; }, "a number from 0 to below 1"};
 constexpr Rule count{[](double v) { return v >= 1; }, "a whole number from 1"};
+constexpr Rule threads{[](double v) { return v >= 0 && v <= 4096; }, "a whole number from 0 to 4096"};
 constexpr Rule count_or_zero{[](double v) { return v >= 0; }, "a whole number from 0"};
 
 // A field whose JSON another reader will interpret.
@@ -72,7 +73,8 @@ void fields(TrainConfig& c, auto&& f) {
   f("grad_clip_norm", c.grad_clip_norm, not_negative);
   f("log_every", c.log_every, count);
   f("seed", c.seed, count_or_zero);
-  f("threads", c.threads, count_or_zero);
+  f("threads", c.threads, threads);
+  f("precision", Choice{c.precision, {"f32", "fp32", "f64", "bf16", "amp_bf16"}}, any);
 }
 void fields(EvalConfig& c, auto&& f) {
   f("splits", c.splits, any);

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 
 #include "fovea/core/error.h"
@@ -23,14 +24,14 @@ int terminal_width(std::FILE* stream) {
 
 std::string progress_text(const ProgressState& state) {
   char text[160];
-  std::snprintf(text, sizeof text, "step %lld/%lld  loss %.4g  %.*f pairs/s  ETA ", static_cast<long long>(state.step),
+  std::snprintf(text, sizeof text, "step %lld/%lld  loss %.4g  %.*f pairs/s", static_cast<long long>(state.step),
                 static_cast<long long>(state.total), state.loss, state.pairs_per_second < 10 ? 1 : 0,
                 state.pairs_per_second);
-  return text + format_duration(state.eta_seconds);
+  return std::isfinite(state.eta_seconds) ? concat(text, "  ETA ", format_duration(state.eta_seconds)) : text;
 }
 
 std::string progress_bar(const ProgressState& state, int width) {
-  constexpr int smallest_bar = 10, largest_bar = 40, frame = 3;  // columns; the frame is "[] "
+  constexpr int smallest_bar = 10, largest_bar = 20, frame = 3;  // columns; the frame is "[] "
   const std::string text = progress_text(state);
   const int room = std::min(width - static_cast<int>(text.size()) - frame, largest_bar);
   if (room < smallest_bar) return text.substr(0, static_cast<std::size_t>(std::max(width, 0)));

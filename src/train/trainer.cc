@@ -6,8 +6,8 @@
 
 #include "fovea/autograd/backward.h"
 #include "fovea/core/log.h"
+#include "fovea/core/parallel.h"
 #include "fovea/io/file.h"
-#include "fovea/train/meters.h"
 #include "fovea/train/progress.h"
 
 namespace fovea::train {
@@ -17,10 +17,11 @@ constexpr int warm_steps = 2, timed_steps = 6;  // of the speed measurement
 constexpr double planned_share = 0.97;          // of the minutes; the rest absorbs slower stretches
 
 std::string prepared_folder(const std::string& folder) {
+  FOVEA_CHECK(!folder.empty(), "[train] output is empty, expected the run folder's name");
   const std::string metrics = folder + "/metrics.jsonl";
-  FOVEA_CHECK(!std::filesystem::exists(metrics), "[train] ", folder,
-              " already holds a run\nhint: choose another --output, ", "or move the old run away");
   std::error_code error;
+  FOVEA_CHECK(!std::filesystem::exists(metrics, error), "[train] ", folder,
+              " already holds a run\nhint: choose another --output, or move the old run away");
   std::filesystem::create_directories(folder, error);
   FOVEA_CHECK(!error, "[train] cannot create the run folder ", folder, ": ", error.message());
   return metrics;
@@ -54,7 +55,7 @@ Trainer::Trainer(Task& task, const Config& config)
       store_(task.parameters()),
       optimizer_{config.optim.betas[0], config.optim.betas[1], config.optim.eps, config.optim.weight_decay},
       log_(prepared_folder(config.output)) {
-  io::write_file(config_.output + "/config.json", dump_config(config_));
+  io::write_file(config_.output + "/config.json", dump_config(task.resolved(config_)));
 }
 
 double Trainer::measure_step_seconds() {
@@ -73,8 +74,10 @@ double Trainer::measure_step_seconds() {
 std::int64_t Trainer::plan_steps() {
   const std::int64_t per_epoch = task_.loader().batches_per_epoch();
   if (config_.train.minutes <= 0) return config_.train.epochs * per_epoch;
+  const double start = monotonic_seconds();
   const double seconds = measure_step_seconds();
-  const auto steps = static_cast<std::int64_t>(planned_share * 60 * config_.train.minutes / seconds);
+  const double left = planned_share * 60 * config_.train.minutes - (monotonic_seconds() - start);
+  const auto steps = static_cast<std::int64_t>(left / seconds);
   const std::int64_t epochs = steps / per_epoch;
   return std::max<std::int64_t>(1, epochs >= 2 ? epochs * per_epoch : steps);
 }
@@ -115,57 +118,63 @@ void Trainer::report(double seconds) const {
   facts.emplace_back("Steps", format_count(schedule_.total));
   facts.emplace_back("Batch size", format_count(config_.data.batch_size));
   facts.emplace_back("Training time", format_duration(seconds));
+  if (const std::int64_t skipped = task_.loader().skipped(); skipped > 0)
+    facts.emplace_back("Pictures that could not be used", format_count(skipped));
   write_report(config_.output, "fovea: " + std::filesystem::path(config_.output).filename().string(), facts);
 }
 
+void Trainer::Window::add(const StepResult& result) {
+  loss.add(result.loss.total.item());
+  grad_norm.add(result.grad_norm);
+  parts.resize(result.loss.parts.size());
+  for (std::size_t p = 0; p < parts.size(); ++p) parts[p].add(result.loss.parts[p].second);
+}
+
+void Trainer::log_step(std::int64_t step, double epoch, const StepResult& result, const Window& window) {
+  Figures figures{{"epoch", epoch}, {"loss", window.loss.value()}};
+  for (std::size_t p = 0; p < window.parts.size(); ++p)
+    figures.emplace_back(result.loss.parts[p].first, window.parts[p].value());
+  for (const auto& figure : task_.figures()) figures.push_back(figure);
+  figures.insert(figures.end(), {{"lr", result.lr},
+                                 {"grad_norm", window.grad_norm.value()},
+                                 {"pairs_per_s", window.timer.pairs_per_second()},
+                                 {"data_wait_ms", window.timer.data_wait_ms()},
+                                 {"step_ms", window.timer.step_ms()}});
+  log_.write_training(step, figures);
+}
+
+void Trainer::train(std::int64_t total, std::int64_t per_epoch) {
+  const std::int64_t between_evaluations = config_.eval.every_epochs * per_epoch;
+  Progress progress(total);
+  Window window;
+  for (std::int64_t i = 1; i <= total; ++i) {
+    const double asked = monotonic_seconds();
+    const data::Batch batch = task_.loader().next();
+    const double received = monotonic_seconds();
+    const StepResult result = step(batch);
+    window.timer.add(batch.size(), received - asked, monotonic_seconds() - received);
+    window.add(result);
+    progress.update(i, window.loss.value(), window.timer.pairs_per_second());
+    if (i % config_.train.log_every == 0 || i == total) {
+      log_step(i, static_cast<double>(i) / static_cast<double>(per_epoch), result, window);
+      window = {};
+    }
+    if (between_evaluations > 0 && i % between_evaluations == 0 && i < total) {
+      progress.clear();
+      evaluate(i);
+    }
+  }
+}
+
 void Trainer::run() {
+  if (config_.train.threads > 0) set_num_threads(static_cast<int>(config_.train.threads));
   const std::int64_t total = plan_steps(), per_epoch = task_.loader().batches_per_epoch();
   schedule_ = {config_.optim.lr, config_.schedule.warmup(total), total};
   task_.loader().restart(0, 0);
   log::info(total, " steps of ", config_.data.batch_size, " pairs, ", static_cast<double>(10 * total / per_epoch) / 10,
             " epochs");
-
   const double start = monotonic_seconds();
-  StepTimer timer;
-  Average loss, gradient;
-  std::vector<Average> parts;
-  {
-    Progress progress(total);
-    for (std::int64_t i = 1; i <= total; ++i) {
-      const double asked = monotonic_seconds();
-      const data::Batch batch = task_.loader().next();
-      const double received = monotonic_seconds();
-      const StepResult result = step(batch);
-      timer.add(batch.size(), received - asked, monotonic_seconds() - received);
-      loss.add(result.loss.total.item());
-      gradient.add(result.grad_norm);
-      parts.resize(result.loss.parts.size());
-      for (std::size_t p = 0; p < parts.size(); ++p) parts[p].add(result.loss.parts[p].second);
-
-      if (i % config_.train.log_every == 0 || i == total) {
-        Figures figures{{"epoch", static_cast<double>(i) / static_cast<double>(per_epoch)}, {"loss", loss.value()}};
-        for (std::size_t p = 0; p < parts.size(); ++p)
-          figures.emplace_back(result.loss.parts[p].first, parts[p].value());
-        for (const auto& figure : task_.figures()) figures.push_back(figure);
-        figures.insert(figures.end(), {{"lr", result.lr},
-                                       {"grad_norm", gradient.value()},
-                                       {"pairs_per_s", timer.pairs_per_second()},
-                                       {"data_wait_ms", timer.data_wait_ms()},
-                                       {"step_ms", timer.step_ms()}});
-        log_.write_training(i, figures);
-        progress.update(i, loss.value(), timer.pairs_per_second());
-        timer.reset();
-        loss.reset();
-        gradient.reset();
-        parts.clear();
-      }
-      const std::int64_t every = config_.eval.every_epochs * per_epoch;
-      if (every > 0 && i % every == 0 && i < total) {
-        progress.clear();
-        evaluate(i);
-      }
-    }
-  }
+  train(total, per_epoch);
   const double seconds = monotonic_seconds() - start;
   task_.save(config_.output + "/model");
   evaluate(total);

@@ -99,7 +99,7 @@ TEST(ImageTextDataset, ErrorsNameWhatThereIs) {
   EXPECT_NE(error_for(negative).find("weight of column \"caption\" is -1"), std::string::npos);
   const std::string empty = folder.write("empty.tsv", "image\tcaption\n");
   EXPECT_NE(error_of([&] { ImageTextDataset(empty, {}); }).find("empty.tsv has no rows"), std::string::npos);
-  EXPECT_NE(error_of([] { ImageTextDataset("no/such", {}); }).find("no/such cannot be opened"), std::string::npos);
+  EXPECT_NE(error_of([] { ImageTextDataset("no/such", {}); }).find("no/such does not exist"), std::string::npos);
 }
 
 }  // namespace

@@ -90,7 +90,8 @@ TEST(Config, ReadsEveryKeyAndWritesItBack) {
     "grad_clip_norm": 0.0,
     "log_every": 2,
     "seed": 18446744073709551615,
-    "threads": 2
+    "threads": 2,
+    "precision": "f64"
   },
   "eval": {
     "splits": [
@@ -158,6 +159,9 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{R"({"data": {"workers": -1}})", "data.workers is -1, expected a whole number from 0"},
         Wrong{R"({"train": {"epochs": 9223372036854775808}})",
               "train.epochs is 9223372036854775808, expected a whole number from 1"},
+        Wrong{R"({"train": {"threads": 5000}})", "train.threads is 5000, expected a whole number from 0 to 4096"},
+        Wrong{R"({"train": {"precision": "f16"}})",
+              "train.precision is \"f16\", expected one of f32, fp32, f64, bf16, amp_bf16"},
         Wrong{R"({"data": {"path": null}})", "data.path is null, expected text"},
         Wrong{R"({"eval": {"splits": "a"}})", "eval.splits is \"a\", expected a list such as [\"one\", \"two\"]"},
         Wrong{R"({"eval": {"splits": ["a", 2]}})", "eval.splits.1 is 2, expected text"},

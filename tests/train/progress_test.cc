@@ -29,7 +29,7 @@ std::size_t count_lines(const std::string& text) {
 
 TEST(Progress, TextHoldsTheFigures) {
   EXPECT_EQ(progress_text({120, 480, 3.21449, 412.3, 252}), "step 120/480  loss 3.214  412 pairs/s  ETA 4:12 min");
-  EXPECT_EQ(progress_text({1, 9, 12, 4.25, NAN}), "step 1/9  loss 12  4.2 pairs/s  ETA ?");
+  EXPECT_EQ(progress_text({1, 9, 12, 4.25, NAN}), "step 1/9  loss 12  4.2 pairs/s");
   EXPECT_EQ(progress_text({1, 9, NAN, 0, 0}), "step 1/9  loss nan  0.0 pairs/s  ETA 0 s");
 }
 
@@ -39,8 +39,8 @@ TEST(Progress, BarFillsTheWidthInProportion) {
   const int width = static_cast<int>(text.size()) + 23;
   EXPECT_EQ(progress_bar(half, width), "[##########..........] " + text);
   EXPECT_EQ(progress_bar(half, width).size(), static_cast<std::size_t>(width));
-  EXPECT_EQ(progress_bar({10, 10, 1, 100, 60}, 400).substr(0, 42), "[" + std::string(40, '#') + "]");
-  EXPECT_EQ(progress_bar({0, 0, 1, 100, 60}, 400).substr(0, 42), "[" + std::string(40, '.') + "]");
+  EXPECT_EQ(progress_bar({10, 10, 1, 100, 60}, 400).substr(0, 22), "[" + std::string(20, '#') + "]");
+  EXPECT_EQ(progress_bar({0, 0, 1, 100, 60}, 400).substr(0, 22), "[" + std::string(20, '.') + "]");
 }
 
 TEST(Progress, NeverExceedsTheWidth) {

@@ -43,10 +43,10 @@ FOVEA_API Image train_transform(const Image& image, const TransformConfig& confi
 // Throws Error, naming the key, unless every number is in its range: size positive, probabilities within [0, 1], ...
 FOVEA_API void check(const TransformConfig& config);
 
-// As a JSON object, whose keys are the fields' names ("mean" and "std" stand beside "size"). Missing keys keep their
-// defaults. Throws Error, naming the key, for unknown keys, wrong types and numbers out of range.
+// As a JSON object, whose keys are the fields' names ("mean" and "std" stand beside "size"). Missing keys keep the
+// values of `defaults`. Throws Error, naming the key, for unknown keys, wrong types and numbers out of range.
 FOVEA_API std::string to_json(const TransformConfig& config);
-FOVEA_API TransformConfig parse_transform_config(const std::string& json);
+FOVEA_API TransformConfig parse_transform_config(const std::string& json, const TransformConfig& defaults = {});
 
 // The evaluation part in the form of Hugging Face's preprocessor_config.json (CLIPImageProcessor). Keys that do not
 // concern the pixels are ignored when reading; processing that TransformConfig cannot express throws Error, naming

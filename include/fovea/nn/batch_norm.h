@@ -10,7 +10,7 @@
 namespace fovea::nn {
 
 // Per channel, the last axis (Ioffe & Szegedy 2015): (..., C) -> (..., C). Statistics of the batch in training, running
-// ones otherwise. momentum is the weight of the new batch, as in PyTorch.
+// ones otherwise and where the gain is frozen. momentum is the weight of the new batch, as in PyTorch.
 struct BatchNorm {
   Param weight, bias;                // (C)
   Buffer running_mean, running_var;  // (C)
@@ -35,7 +35,8 @@ struct BatchNorm {
 
  private:
   Var apply(const Var& x, const Ctx& ctx, bool with_relu, const Var& residual) const {
-    return ops::batch_norm(x, weight(), bias(), running_mean.value(), running_var.value(), ctx.training, momentum, eps,
+    const bool training = ctx.training && !weight.leaf()->frozen;
+    return ops::batch_norm(x, weight(), bias(), running_mean.value(), running_var.value(), training, momentum, eps,
                            with_relu, residual);
   }
 };

@@ -19,12 +19,13 @@ FOVEA_API objectives::AnyFeatureObjective make_objective(const ObjectiveConfig& 
 class FOVEA_API ClipTask final : public Task {
  public:
   // Builds the model with the configuration's seed and opens the training split. Throws Error when model, data and
-  // transforms do not fit together.
+  // transforms do not fit together, and when a split to be scored later does not exist.
   explicit ClipTask(const Config& config) : ClipTask(config, make_objective(config.objective)) {}
   ClipTask(const Config& config, objectives::AnyFeatureObjective objective);
 
   const models::ClipModel& model() const { return model_; }
 
+  Config resolved(const Config& config) const override;
   const std::vector<nn::ParamEntry>& parameters() const override { return parameters_; }
   data::Loader& loader() override { return *loader_; }
   objectives::Loss loss(const data::Batch& batch, const nn::Ctx& ctx) override;

@@ -19,7 +19,7 @@ struct DataConfig {
   std::vector<std::string> list_columns;  // caption columns whose cells are lists ("a, b, c"); a random part is drawn
   std::int64_t batch_size = 256;
   std::int64_t workers = 1;      // loading threads; 0: the training thread loads
-  std::string transform = "{}";  // JSON text, read by the image transforms
+  std::string transform = "{}";  // JSON text, read by the image transforms; the size is the model's
 };
 
 struct ObjectiveConfig {
@@ -50,7 +50,8 @@ struct TrainConfig {
   double grad_clip_norm = 1;    // 0: none
   std::int64_t log_every = 10;  // steps
   std::uint64_t seed = 0;
-  std::int64_t threads = 0;  // 0: FOVEA_NUM_THREADS, or all
+  std::int64_t threads = 0;       // 0: FOVEA_NUM_THREADS, or all
+  std::string precision = "f32";  // f32 (fp32), or f64 for checking; bf16 (amp_bf16) is not supported yet
 };
 
 struct EvalConfig {

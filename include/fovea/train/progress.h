@@ -12,13 +12,13 @@ namespace fovea::train {
 
 struct ProgressState {
   std::int64_t step = 0, total = 0;
-  double loss = 0, pairs_per_second = 0, eta_seconds = 0;
+  double loss = 0, pairs_per_second = 0, eta_seconds = 0;  // NaN: the time left is not known yet
 };
 
-// "step 120/480  loss 3.214  412 pairs/s  ETA 4:12 min".
+// "step 120/480  loss 3.214  412 pairs/s  ETA 4:12 min"; without the ETA while it is not known.
 FOVEA_API std::string progress_text(const ProgressState& state);
 
-// The same with a bar that fills what is left of `width` columns; the text alone, cut to fit, where there is no room.
+// The same behind a bar, within `width` columns; the text alone, cut to fit, where there is no room for a bar.
 FOVEA_API std::string progress_bar(const ProgressState& state, int width);
 
 // Shows steps as they are done: on a terminal one line that is written over, elsewhere (a file, a pipe) a plain line

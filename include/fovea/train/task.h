@@ -8,6 +8,7 @@
 #include "fovea/nn/ctx.h"
 #include "fovea/nn/visit.h"
 #include "fovea/objectives/loss.h"
+#include "fovea/train/config.h"
 #include "fovea/train/metrics_log.h"
 #include "fovea/train/report.h"
 
@@ -18,6 +19,10 @@ namespace fovea::train {
 class FOVEA_API Task {
  public:
   virtual ~Task();
+
+  // `config` with everything it leaves to the task filled in (a preset's name becomes a description), so that it
+  // repeats the run even when presets or defaults have changed. The run folder keeps it.
+  virtual Config resolved(const Config& config) const { return config; }
 
   virtual const std::vector<nn::ParamEntry>& parameters() const = 0;
   virtual data::Loader& loader() = 0;  // of the training split

@@ -1,0 +1,208 @@
+// The trainers and tools as a user runs them: options, output, exit codes.
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "../support/tiny_clip.h"
+#include "fovea/io/file.h"
+#include "fovea/text/tokenizer.h"
+#include "fovea/train/config.h"
+
+namespace fovea {
+namespace {
+
+using Json = nlohmann::json;
+
+struct Outcome {
+  int exit_code = -1;
+  std::string output, errors;
+};
+
+bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+std::string quoted(const std::string& text) {
+  std::string out = "'";
+  for (const char c : text) out += c == '\'' ? "'\\''" : std::string(1, c);
+  return out + "'";
+}
+
+class Programs : public ::testing::Test {
+ protected:
+  Programs() {
+    train::Config config;
+    config.model = tests::tiny_resnet_cbow;
+    config.data.path = data_.path();
+    config.data.batch_size = 8;
+    config.train.epochs = 2;
+    config.train.log_every = 1;
+    config.eval.splits = {"train", "test"};
+    folder_.write("config.json", train::dump_config(config));
+  }
+
+  // Runs a program of examples/ from the source folder, as the documentation does.
+  Outcome run(const std::string& program, const std::vector<std::string>& arguments) const {
+    std::string command = concat("cd ", quoted(FOVEA_SOURCE_DIR), " && ", quoted(FOVEA_PROGRAMS_DIR "/" + program));
+    for (const std::string& argument : arguments) command += " " + quoted(argument);
+    command += " 2>" + quoted(folder_ / "errors");
+    Outcome outcome;
+    std::FILE* pipe = ::popen(command.c_str(), "r");
+    if (pipe == nullptr) return outcome;
+    char block[4096];
+    for (std::size_t n; (n = std::fread(block, 1, sizeof block, pipe)) > 0;) outcome.output.append(block, n);
+    const int status = ::pclose(pipe);
+    outcome.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    outcome.errors = io::read_file(folder_ / "errors");
+    return outcome;
+  }
+  Outcome train(std::vector<std::string> arguments) const {
+    arguments.insert(arguments.begin(), {"--config", config(), "--threads", "1"});
+    return run("train_clip", arguments);
+  }
+
+  std::string config() const { return folder_ / "config.json"; }
+  Json run_config(const std::string& name) const {
+    return Json::parse(io::read_file(folder_ / (name + "/config.json")));
+  }
+
+  const tests::TinyData data_;
+  const tests::TempFolder folder_;
+};
+
+// Exit code 1 and one message, not an abort.
+void expect_refused(const Outcome& outcome, const std::string& message) {
+  EXPECT_EQ(outcome.exit_code, 1) << outcome.errors;
+  EXPECT_TRUE(contains(outcome.errors, message)) << outcome.errors;
+  EXPECT_FALSE(contains(outcome.errors, "terminate called")) << outcome.errors;
+}
+
+TEST_F(Programs, TrainClipWritesARunThatEvaluateScores) {
+  const Outcome trained = train({"--output", folder_ / "run", "--seed", "7", "--set", "optim.lr=2e-3", "optim.eps=1e-7",
+                                 "--set", "train.epochs=3"});
+  ASSERT_EQ(trained.exit_code, 0) << trained.errors;
+  EXPECT_TRUE(contains(trained.errors, "step 6/6  loss ")) << trained.errors;
+  EXPECT_FALSE(contains(trained.errors, "ETA ?")) << trained.errors;
+  const Json config = run_config("run");
+  EXPECT_EQ(config["train"]["seed"], 7);
+  EXPECT_EQ(config["train"]["threads"], 1);
+  EXPECT_EQ(config["train"]["epochs"], 3);
+  EXPECT_EQ(config["optim"]["lr"], 2e-3);
+  EXPECT_EQ(config["optim"]["eps"], 1e-7);
+  EXPECT_TRUE(contains(io::read_file(folder_ / "run/report.html"), "<html"));
+
+  const std::vector<std::string> arguments{"--model", folder_ / "run/model", "--task",  "retrieval",
+                                           "--data",  data_.path(),          "--split", "train",
+                                           "test",    "--threads",           "1"};
+  const Outcome text = run("evaluate", arguments);
+  ASSERT_EQ(text.exit_code, 0) << text.errors;
+  EXPECT_TRUE(text.output.starts_with("train\n  image to text  R@1 ")) << text.output;
+  EXPECT_TRUE(contains(text.output, "\ntest\n  image to text  R@1 ")) << text.output;
+  EXPECT_TRUE(contains(text.output, "\n  text to image  R@1 ")) << text.output;
+  EXPECT_TRUE(contains(text.output, "(8 queries, 8 candidates)")) << text.output;
+
+  std::vector<std::string> with_json = arguments;
+  with_json.push_back("--json");
+  const Outcome json = run("evaluate", with_json);
+  ASSERT_EQ(json.exit_code, 0) << json.errors;
+  const std::string metrics = io::read_file(folder_ / "run/metrics.jsonl");
+  const std::size_t last_line = metrics.rfind('\n', metrics.size() - 2) + 1;
+  EXPECT_EQ(Json::parse(json.output)["eval"], Json::parse(metrics.substr(last_line))["eval"]);
+}
+
+TEST_F(Programs, TrainClipTellsItsOptions) {
+  const Outcome help = run("train_clip", {"--help"});
+  EXPECT_EQ(help.exit_code, 0);
+  for (const char* part : {"--config", "--output", "--threads", "--seed", "--precision", "--set", "FOVEA_NUM_THREADS",
+                           "examples/configs/quickstart.json", "report.html"})
+    EXPECT_TRUE(contains(help.output, part)) << part;
+}
+
+TEST_F(Programs, TrainClipNeedsNoConfiguration) {
+  const Outcome trained =
+      run("train_clip", {"--output", folder_ / "run", "--threads", "1", "--set", "train.minutes=1e-6", "--set",
+                         "data.batch_size=2", "--set", "data.workers=0"});
+  ASSERT_EQ(trained.exit_code, 0) << trained.errors;
+  const Json config = run_config("run");
+  EXPECT_EQ(config["data"]["path"], "data/emoji_clipart");
+  EXPECT_EQ(config["data"]["transform"]["size"], 64);
+  EXPECT_EQ(config["model"]["image"]["type"], "resnet");
+}
+
+TEST_F(Programs, TrainClipKnowsThePrecisions) {
+  ASSERT_EQ(train({"--output", folder_ / "run", "--precision", "f64"}).exit_code, 0);
+  EXPECT_EQ(run_config("run")["train"]["precision"], "f64");
+  expect_refused(train({"--output", folder_ / "other", "--precision", "bf16"}),
+                 "[train] train.precision bf16 is not supported yet, expected f32 or f64");
+  expect_refused(train({"--precision", "f16"}), "train.precision is \"f16\", expected one of f32, fp32, f64");
+}
+
+TEST_F(Programs, TrainClipRefusesWhatItDoesNotUnderstand) {
+  expect_refused(train({"--set", "train.epoch=3"}), "unknown key train.epoch\nhint: did you mean train.epochs?");
+  expect_refused(train({"--set", "train.epochs"}), "expected KEY=VALUE");
+  expect_refused(train({"--set", R"(eval.splits=["tset"])"}), "no rows of split \"tset\"");
+  expect_refused(run("train_clip", {"--config", folder_ / "missing.json"}), "missing.json: No such file");
+  ASSERT_EQ(train({"--output", folder_ / "run"}).exit_code, 0);
+  expect_refused(train({"--output", folder_ / "run"}), "already holds a run");
+  const Outcome unknown = train({"--epochs", "3"});
+  EXPECT_NE(unknown.exit_code, 0);
+  EXPECT_TRUE(contains(unknown.errors, "--epochs")) << unknown.errors;
+}
+
+TEST_F(Programs, EvaluateRefusesWhatIsNotAModel) {
+  expect_refused(run("evaluate", {"--model", folder_ / "missing", "--data", data_.path()}), "missing is not a folder");
+  expect_refused(run("evaluate", {"--model", folder_.path(), "--data", data_.path()}), "has no \"format\"");
+}
+
+TEST_F(Programs, EvaluateNamesTheFileThatIsDamaged) {
+  ASSERT_EQ(train({"--output", folder_ / "run"}).exit_code, 0);
+  for (const char* name : {"model.safetensors", "config.json", "tokenizer.json", "preprocessor.json"}) {
+    const std::string file = concat("run/model/", name);
+    const std::string whole = io::read_file(folder_ / file);
+    for (const std::size_t kept : {std::size_t{0}, whole.size() / 2}) {
+      folder_.write(file, whole.substr(0, kept));
+      expect_refused(run("evaluate", {"--model", folder_ / "run/model", "--data", data_.path(), "--split", "test"}),
+                     name);
+    }
+    folder_.write(file, whole);
+  }
+}
+
+TEST_F(Programs, EvaluateRefusesAnotherSplitOrColumn) {
+  ASSERT_EQ(train({"--output", folder_ / "run"}).exit_code, 0);
+  const auto evaluate = [&](const char* option, const char* value) {
+    return run("evaluate", {"--model", folder_ / "run/model", "--data", data_.path(), option, value});
+  };
+  expect_refused(evaluate("--split", "tset"), "no rows of split \"tset\"");
+  expect_refused(evaluate("--caption-column", "captoin"), "did you mean \"caption\"?");
+}
+
+TEST_F(Programs, CustomLossChecksItsGradientAndTrains) {
+  const Outcome done =
+      run("custom_loss", {concat("model=", tests::tiny_resnet_cbow), "data.path=" + data_.path(), "data.batch_size=8",
+                          "eval.splits=[\"test\"]", "train.threads=1", "output=" + folder_ / "run"});
+  ASSERT_EQ(done.exit_code, 0) << done.errors;
+  EXPECT_TRUE(contains(done.output, "gradient check: passed")) << done.output;
+  EXPECT_TRUE(contains(io::read_file(folder_ / "run/metrics.jsonl"), "\"eval\""));
+  expect_refused(run("custom_loss", {"train.epoch=3"}), "did you mean train.epochs?");
+}
+
+TEST_F(Programs, TrainTokenizerWritesAVocabulary) {
+  folder_.write("captions.tsv",
+                "split\tcaption\talt_caption\tkeywords\ntrain\tred square\t\tred, square\n"
+                "train\tred rows\t\tred, rows\ntest\tzzzz zzzz zzzz\t\t\n");
+  folder_.write("labels.tsv", "split\ten\tde\tes\tfr\tit\tpt\tnl\tpl\tsv\tru\tuk\thi\tzh\tja\tko\tth\tvi\n");
+  const Outcome done = run("train_tokenizer", {"--data", folder_.path(), "--vocabulary-size", "520", "--output",
+                                               folder_ / "tokenizer.json"});
+  ASSERT_EQ(done.exit_code, 0) << done.errors;
+  EXPECT_TRUE(contains(done.output, " 520 entries")) << done.output;
+  const text::Tokenizer tokenizer = text::Tokenizer::load(folder_ / "tokenizer.json");
+  EXPECT_EQ(tokenizer.vocabulary_size(), 520);
+  EXPECT_EQ(tokenizer.encode("red", 16).size(), 3u);   // start, one word, end
+  EXPECT_GT(tokenizer.encode("zzzz", 16).size(), 3u);  // a word of another split is not learnt
+  expect_refused(run("train_tokenizer", {"--data", folder_ / "missing", "--output", folder_ / "t.json"}), "missing");
+  expect_refused(run("train_tokenizer", {"--data", folder_.path()}), "expected --output or --source");
+}
+
+}  // namespace
+}  // namespace fovea
