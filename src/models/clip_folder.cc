@@ -17,8 +17,8 @@ constexpr const char* format = "fovea/1";
 ClipConfig read_config(const std::string& path) {
   const Json json = Json::parse(io::read_file(path), nullptr, false);
   FOVEA_CHECK(json.is_object(), "[model] ", path, " is not a JSON object");
-  FOVEA_CHECK(json.value("format", "") == format, "[model] ", path, " has no \"format\": \"", format, "\"",
-              json.contains("model_type") ? "\nhint: folders of Hugging Face cannot be read yet" : "");
+  FOVEA_CHECK(json.contains("format") && json["format"] == format, "[model] ", path, " has no \"format\": \"", format,
+              "\"", json.contains("model_type") ? "\nhint: folders of Hugging Face cannot be read yet" : "");
   FOVEA_CHECK(json.contains("model"), "[model] ", path, " has no \"model\"");
   try {
     return parse_clip_config(json["model"].dump());
@@ -43,7 +43,7 @@ void save_clip(const std::string& folder, const ClipModel& model, const text::To
 
 ClipFolder load_clip(const std::string& folder) {
   FOVEA_CHECK(std::filesystem::is_directory(folder), "[model] ", folder,
-              " is not a folder\nhint: a trained model is the ", "folder `model` inside a run's output");
+              " is not a folder\nhint: a trained model is the folder `model` inside a run's output");
   const ClipConfig config = read_config(folder + "/config.json");
   nn::Init init = nn::Init::none();
   const std::string preprocessor = folder + "/preprocessor.json";
