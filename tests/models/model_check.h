@@ -48,8 +48,8 @@ inline void perturb(const std::vector<nn::ParamEntry>& entries) {
 // Compares the derivative of the scalar loss() along one random direction of each parameter with the numeric one, in
 // f64. A wrong gradient has a wrong derivative along almost every direction, so four evaluations per parameter do.
 template <class LossFunction>
-CheckResult check_gradients(const std::vector<nn::ParamEntry>& entries, const LossFunction& loss) {
-  constexpr double step = 1e-5, tolerance = 1e-6;
+CheckResult check_gradients(const std::vector<nn::ParamEntry>& entries, const LossFunction& loss, double step = 1e-5) {
+  constexpr double tolerance = 1e-6;
   backward(loss());
   std::vector<double> ours, numeric;
   std::vector<std::string> names;
