@@ -334,7 +334,7 @@ std::string to_json(const ClipConfig& config) {
 }
 
 ModelSize model_size(const ClipConfig& config, std::int64_t caption_tokens) {
-  nn::Init init = nn::Init::none();
+  nn::Init init = nn::Init::none();  // memory that nobody touches costs nothing, however large the model
   ClipModel model(config, init);
   ModelSize size;
   size.parameters = nn::count_parameters(nn::collect(model));

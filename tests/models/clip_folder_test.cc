@@ -129,6 +129,10 @@ TEST(ClipFolder, ConfigErrorsNameFileAndKey) {
       config, R"({"format": "fovea/1", "model": {"image": {"type": "resnet", "stem": 3}, "text": {"type": "cbow"}}})");
   expect_contains(load_error(folder.path), "unknown key model.image.stem");
   expect_contains(load_error(folder.path), config);
+  io::write_file(config, R"({"format": "fovea/1", "model": {"image": {"type": "vit", "width": 10, "heads": 3},
+                             "text": {"type": "cbow"}}})");
+  expect_contains(load_error(folder.path), "width 10 is not a multiple of 3 heads");
+  expect_contains(load_error(folder.path), config);
   io::write_file(config, R"({"format": "fovea/1"})");
   expect_contains(load_error(folder.path), config + " has no \"model\"");
   for (const std::string format :
