@@ -14,14 +14,16 @@ using Json = nlohmann::ordered_json;
 
 constexpr const char* format = "fovea/1";
 
-ClipConfig read_config(const std::string& path) {
+// The model that a config.json describes, its values unset.
+ClipModel make_model(const std::string& path) {
   const Json json = Json::parse(io::read_file(path), nullptr, false);
   FOVEA_CHECK(json.is_object(), "[model] ", path, " is not a JSON object");
-  FOVEA_CHECK(json.value("format", "") == format, "[model] ", path, " has no \"format\": \"", format, "\"",
-              json.contains("model_type") ? "\nhint: folders of Hugging Face cannot be read yet" : "");
+  FOVEA_CHECK(json.contains("format") && json["format"] == format, "[model] ", path, " has no \"format\": \"", format,
+              "\"", json.contains("model_type") ? "\nhint: folders of Hugging Face cannot be read yet" : "");
   FOVEA_CHECK(json.contains("model"), "[model] ", path, " has no \"model\"");
   try {
-    return parse_clip_config(json["model"].dump());
+    nn::Init init = nn::Init::none();
+    return ClipModel(parse_clip_config(json["model"].dump()), init);
   } catch (const Error& error) {
     fail(error.what(), "\nin ", path);
   }
@@ -43,12 +45,11 @@ void save_clip(const std::string& folder, const ClipModel& model, const text::To
 
 ClipFolder load_clip(const std::string& folder) {
   FOVEA_CHECK(std::filesystem::is_directory(folder), "[model] ", folder,
-              " is not a folder\nhint: a trained model is the ", "folder `model` inside a run's output");
-  const ClipConfig config = read_config(folder + "/config.json");
-  nn::Init init = nn::Init::none();
+              " is not a folder\nhint: a trained model is the folder `model` inside a run's output");
   const std::string preprocessor = folder + "/preprocessor.json";
-  ClipFolder loaded{ClipModel(config, init), text::Tokenizer::load(folder + "/tokenizer.json"),
+  ClipFolder loaded{make_model(folder + "/config.json"), text::Tokenizer::load(folder + "/tokenizer.json"),
                     image::parse_preprocessor_json(io::read_file(preprocessor), preprocessor)};
+  const ClipConfig& config = loaded.model.config;
   nn::load_parameters(folder + "/model.safetensors", nn::collect(loaded.model));
   FOVEA_CHECK(loaded.tokenizer.vocabulary_size() <= TextTower::vocabulary(config.text), "[model] ", folder,
               "/tokenizer.json has ", loaded.tokenizer.vocabulary_size(), " entries, the model knows ",

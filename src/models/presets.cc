@@ -99,8 +99,10 @@ void read_value(const Json& json, T& value, const std::string& path) {
     FOVEA_CHECK(json.is_number(), "[model] ", path, " is ", json.dump(), ", expected a number");
     value = json.get<T>();
   } else {
-    FOVEA_CHECK(json.is_number_integer() && json.get<std::int64_t>() > 0 && json.get<std::int64_t>() <= 1 << 24,
-                "[model] ", path, " is ", json.dump(), ", expected a positive whole number");
+    // So that the sizes of all tensors fit 64 bits, and what cannot be allocated is refused.
+    constexpr std::int64_t limit = 1 << 19;
+    FOVEA_CHECK(json.is_number_integer() && json > 0 && json <= limit, "[model] ", path, " is ", json.dump(),
+                ", expected a whole number from 1 to ", limit);
     value = json.get<T>();
   }
 }
@@ -133,12 +135,10 @@ Variant read_tower(const Json& json, const std::string& path, std::string known 
     using Config = std::variant_alternative_t<I, Variant>;
     if (json.contains("type") && json["type"] == type_name<Config>()) {
       Config config;
-      if constexpr (std::is_same_v<Config, VisionTransformerConfig> || std::is_same_v<Config, TextTransformerConfig>) {
-        if (json.contains("width") && json["width"].is_number_integer()) {
-          config.transformer.hidden = 4 * json["width"].get<std::int64_t>();  // unless "hidden" says otherwise
-        }
-      }
       read_fields(json, config, path);
+      if constexpr (requires { config.transformer; }) {
+        if (!json.contains("hidden")) config.transformer.hidden = 4 * config.transformer.width;
+      }
       return config;
     }
     return read_tower<Variant, I + 1>(json, path, known + (known.empty() ? "" : ", ") + type_name<Config>());
@@ -258,6 +258,7 @@ const std::map<std::string, std::function<ClipConfig()>, std::less<>>& presets()
       {"ViT-B-16-quickgelu", [] { return vit(512, 224, 16, 12, 768, 12, 4, 512, 8, 12, quick); }},
       {"ViT-L-14", [] { return vit(768, 224, 14, 24, 1024, 16, 4, 768, 12, 12, exact); }},
       {"ViT-L-14-quickgelu", [] { return vit(768, 224, 14, 24, 1024, 16, 4, 768, 12, 12, quick); }},
+      {"ViT-L-14-336", [] { return vit(768, 336, 14, 24, 1024, 16, 4, 768, 12, 12, exact); }},
       {"ViT-L-14-336-quickgelu", [] { return vit(768, 336, 14, 24, 1024, 16, 4, 768, 12, 12, quick); }},
       {"ViT-H-14", [] { return vit(1024, 224, 14, 32, 1280, 16, 4, 1024, 16, 24, exact); }},
       {"ViT-g-14", [] { return vit(1024, 224, 14, 40, 1408, 16, 4.3637, 1024, 16, 24, exact); }},
@@ -314,6 +315,8 @@ ClipConfig parse_clip_config(const std::string& text) {
   FOVEA_CHECK(json.is_object() && json.contains("image") && json.contains("text") && json["image"].is_object() &&
                   json["text"].is_object(),
               "[model] expected a preset's name, or an object with \"image\", \"text\" and \"embed\"");
+  FOVEA_CHECK(!json.contains("type") || json["type"] == "clip", "[model] model.type is ", json["type"].dump(),
+              ", expected \"clip\"");
   ClipConfig config{read_tower<ImageTower::Config>(json["image"], "model.image"),
                     read_tower<TextTower::Config>(json["text"], "model.text"), 512};
   if (json.contains("embed")) read_value(json["embed"], config.embed, "model.embed");
@@ -331,7 +334,7 @@ std::string to_json(const ClipConfig& config) {
 }
 
 ModelSize model_size(const ClipConfig& config, std::int64_t caption_tokens) {
-  nn::Init init = nn::Init::none();
+  nn::Init init = nn::Init::none();  // memory that nobody touches costs nothing, however large the model
   ClipModel model(config, init);
   ModelSize size;
   size.parameters = nn::count_parameters(nn::collect(model));

@@ -2,17 +2,28 @@
 #include <vector>
 
 #include "fovea/models/cbow.h"
+#include "fovea/models/packed_tokens.h"
 #include "fovea/models/text_transformer.h"
 
 namespace fovea::models {
 
+void check_packed_tokens(const Tensor& tokens, const PackedLayout& layout) {
+  FOVEA_CHECK(tokens.rank() == 1 && tokens.dtype() == DType::i32, "[text] tokens are ", to_string(tokens.dtype()), " ",
+              tokens.shape(), ", expected i32 (T,)");
+  FOVEA_CHECK(layout.defined() && layout.tokens() == tokens.numel(), "[text] there are ", tokens.numel(),
+              " tokens, the layout has ", layout.defined() ? layout.tokens() : 0);
+  for (std::int64_t b = 0; b < layout.sequences(); ++b) {
+    FOVEA_CHECK(layout.length(b) > 0, "[text] caption ", b, " of the batch has no tokens");
+  }
+}
+
 Tensor pooled_rows(TextPool pool, const Tensor& tokens, const PackedLayout& layout) {
+  check_packed_tokens(tokens, layout);
   Tensor rows({layout.sequences()}, DType::i64);
   auto* row = rows.mutable_data<std::int64_t>();
   const auto* ids = tokens.data<std::int32_t>();
   for (std::int64_t b = 0; b < layout.sequences(); ++b) {
     const std::int64_t begin = layout.begin(b), end = layout.end(b);
-    FOVEA_CHECK(begin < end, "[text_transformer] caption ", b, " of the batch has no tokens");
     switch (pool) {
       case TextPool::first: row[b] = begin; break;
       case TextPool::last: row[b] = end - 1; break;
@@ -23,6 +34,7 @@ Tensor pooled_rows(TextPool pool, const Tensor& tokens, const PackedLayout& layo
 }
 
 InnerTokens drop_special_tokens(const Tensor& tokens, const PackedLayout& layout) {
+  check_packed_tokens(tokens, layout);
   const auto* ids = tokens.data<std::int32_t>();
   std::vector<std::int64_t> lengths;
   for (std::int64_t b = 0; b < layout.sequences(); ++b) {

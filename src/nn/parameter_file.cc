@@ -3,6 +3,7 @@
 #include <set>
 
 #include "fovea/io/safetensors.h"
+#include "nn/differences.h"
 
 namespace fovea::nn {
 namespace {
@@ -79,12 +80,8 @@ void save_parameters(const std::string& path, const std::vector<ParamEntry>& ent
 
 void load_parameters(const std::string& path, const std::vector<ParamEntry>& entries) {
   const io::TensorMap file = io::load_safetensors(path);
-  const std::vector<std::string> problems = differences(file, entries);
-  if (!problems.empty()) {
-    std::string text = concat("[load] ", path, " does not fit the model, ", problems.size(), " differences:");
-    for (std::size_t i = 0; i < problems.size() && i < 5; ++i) text += "\n  " + problems[i];
-    fail(text, "\nhint: the config.json beside the file must describe the same model");
-  }
+  refuse_differences("[load] " + path + " does not fit the model", differences(file, entries),
+                     "\nhint: the config.json beside the file must describe the same model");
   for (const ParamEntry& entry : entries)
     entry.value().copy_from(from_file_layout(entry, file.at(entry.path)).to(entry.leaf->value.dtype()));
 }

@@ -2,6 +2,8 @@
 
 #include <unordered_map>
 
+#include "nn/differences.h"
+
 namespace fovea::nn {
 
 void name_parameters(const std::vector<ParamEntry>& entries) {
@@ -30,15 +32,24 @@ bool glob_matches(std::string_view glob, std::string_view text) {
 }
 
 void freeze(const std::vector<ParamEntry>& entries, const std::vector<std::string>& globs) {
+  std::vector<bool> matched(entries.size(), false);
   for (const std::string& glob : globs) {
-    bool matched = false;
-    for (const ParamEntry& entry : entries) {
-      if (entry.leaf->is_buffer() || !glob_matches(glob, entry.path)) continue;
-      entry.leaf->frozen = true;
-      matched = true;
+    bool found = false;
+    for (std::size_t i = 0; i < entries.size(); ++i) {
+      if (entries[i].leaf->is_buffer() || !glob_matches(glob, entries[i].path)) continue;
+      matched[i] = found = true;
     }
-    FOVEA_CHECK(matched, "[freeze] \"", glob, "\" matches no parameter; the first is ",
+    FOVEA_CHECK(found, "[freeze] \"", glob, "\" matches no parameter; the first is ",
                 entries.empty() ? std::string("(none)") : entries.front().path);
+  }
+  // The parts of one parameter stand next to each other.
+  for (std::size_t i = 1; i < entries.size(); ++i) {
+    FOVEA_CHECK(entries[i].leaf != entries[i - 1].leaf || matched[i] == matched[i - 1], "[freeze] of ",
+                entries[i - 1].path, " and ", entries[i].path,
+                " one is to be frozen and one not; they are one matrix\nhint: name all its parts");
+  }
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    if (matched[i]) entries[i].leaf->frozen = true;
   }
 }
 
@@ -53,11 +64,18 @@ std::int64_t count_parameters(const std::vector<ParamEntry>& entries) {
 void copy_parameters(const std::vector<ParamEntry>& from, const std::vector<ParamEntry>& to) {
   std::unordered_map<std::string_view, const ParamEntry*> sources;
   for (const ParamEntry& entry : from) sources.emplace(entry.path, &entry);
+  std::vector<std::string> problems;
   for (const ParamEntry& entry : to) {
     const auto found = sources.find(entry.path);
-    FOVEA_CHECK(found != sources.end(), "[copy_parameters] the source has no ", entry.path);
-    entry.value().copy_from(found->second->value());
+    if (found == sources.end()) {
+      problems.push_back("missing: " + entry.path);
+    } else if (!(found->second->value().shape() == entry.value().shape())) {
+      problems.push_back(concat(entry.path, " is ", found->second->value().shape(), " in the source, ",
+                                entry.value().shape(), " in the destination"));
+    }
   }
+  refuse_differences("[copy_parameters] the source does not fit the destination", problems);
+  for (const ParamEntry& entry : to) entry.value().copy_from(sources.at(entry.path)->value());
 }
 
 }  // namespace fovea::nn

@@ -1,6 +1,7 @@
 // Continuous bag of words: CLIP's simplest text encoder.
 #pragma once
 
+#include "fovea/models/packed_tokens.h"
 #include "fovea/nn/embedding.h"
 #include "fovea/ops/tokens.h"
 
@@ -11,7 +12,7 @@ struct CbowConfig {
   bool special_tokens = false;  // whether the start and end tokens count as words
 };
 
-// The layout and ids without each sequence's first and last token.
+// The layout and ids without each sequence's first and last token; a caption of two or fewer has none left.
 struct InnerTokens {
   Tensor ids;
   PackedLayout layout;
@@ -31,6 +32,7 @@ struct Cbow {
   std::int64_t features() const { return config.width; }
 
   Var operator()(const Tensor& tokens, const nn::Ctx& ctx) const {
+    check_packed_tokens(tokens, ctx.layout);
     if (config.special_tokens) return ops::segment_mean(token_embedding(tokens, ctx), ctx.layout);
     const InnerTokens inner = drop_special_tokens(tokens, ctx.layout);
     return ops::segment_mean(token_embedding(inner.ids, ctx), inner.layout);

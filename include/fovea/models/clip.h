@@ -33,6 +33,8 @@ struct Clip {
         text_model(c.text, init),
         vision_model(c.image, init),
         logit_scale(init.constant({}, std::log(1 / 0.07))) {
+    FOVEA_CHECK(!vision_model.projects() || vision_model.features() == c.embed, "[clip] the image tower ends in ",
+                vision_model.features(), " channels, the joint space has ", c.embed);
     if (!vision_model.projects()) visual_projection.emplace(make_projection(vision_model.features(), c.embed, init));
     if (!text_model.projects()) text_projection.emplace(make_projection(text_model.features(), c.embed, init));
   }

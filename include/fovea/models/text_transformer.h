@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "fovea/models/packed_tokens.h"
 #include "fovea/nn/embedding.h"
 #include "fovea/nn/transformer.h"
 #include "fovea/ops/elementwise.h"
@@ -24,7 +25,7 @@ struct TextTransformerConfig {
   TextPool pool = TextPool::eot;
 };
 
-// Rows of the packed tokens that `pool` (not mean) picks: (B) i64. Throws Error for an empty sequence.
+// Rows of the packed tokens that `pool` (not mean) picks: (B) i64. Throws Error as check_packed_tokens does.
 FOVEA_API Tensor pooled_rows(TextPool pool, const Tensor& tokens, const PackedLayout& layout);
 
 // Packed token ids (T) -> features (B, D).
@@ -48,6 +49,7 @@ struct TextTransformer {
   std::int64_t features() const { return config.transformer.width; }
 
   Var operator()(const Tensor& tokens, const nn::Ctx& ctx) const {
+    check_packed_tokens(tokens, ctx.layout);
     FOVEA_CHECK(ctx.layout.max_length() <= config.context, "[text_transformer] a caption has ", ctx.layout.max_length(),
                 " tokens, the context is ", config.context, "\nhint: truncate captions to the context");
     const Var embedded = token_embedding(tokens, ctx);

@@ -64,7 +64,7 @@ class Collector {
   void operator()(std::string_view name, Field& field) {
     using F = std::remove_cv_t<Field>;
     if constexpr (std::is_same_v<F, Param> || std::is_same_v<F, Buffer>) {
-      add(path(name), field.leaf(), 1, 0);
+      if (seen_.insert(field.leaf().get()).second) entries_.push_back({path(name), field.leaf(), 0, 0, false});
     } else if constexpr (is_optional<F>) {
       if (field) (*this)(name, *field);
     } else if constexpr (is_vector<F>) {
@@ -77,9 +77,15 @@ class Collector {
   }
 
   void operator()(Parts names, const Param& param) {
-    const auto count = static_cast<std::int64_t>(names.size());
-    std::int64_t index = 0;
-    for (std::string_view name : names) add(path(name), param.leaf(), count, index++);
+    if (!seen_.insert(param.leaf().get()).second) return;
+    const auto parts = static_cast<std::int64_t>(names.size());
+    const std::int64_t rows = param.shape()[0] / parts;
+    FOVEA_CHECK(rows * parts == param.shape()[0], "[visit] ", param.shape(), " does not divide into ", parts, " parts");
+    std::int64_t begin = 0;
+    for (std::string_view name : names) {
+      entries_.push_back({path(name), param.leaf(), begin, begin + rows, true});
+      begin += rows;
+    }
   }
 
  private:
@@ -88,19 +94,9 @@ class Collector {
     if (prefix_.empty() || name.empty()) return prefix_ + std::string(name);
     return prefix_ + "." + std::string(name);
   }
-  // A tensor that several modules share is listed once, under its first name.
-  void add(std::string path, const std::shared_ptr<ParamLeaf>& leaf, std::int64_t parts, std::int64_t index) {
-    if (index == 0 && !seen_.insert(leaf.get()).second) return;
-    if (parts == 1) {
-      entries_.push_back({std::move(path), leaf, 0, 0, false});
-      return;
-    }
-    const std::int64_t rows = leaf->value.dim(0) / parts;
-    entries_.push_back({std::move(path), leaf, index * rows, (index + 1) * rows, true});
-  }
 
   std::vector<ParamEntry>& entries_;
-  std::unordered_set<const ParamLeaf*>& seen_;
+  std::unordered_set<const ParamLeaf*>& seen_;  // a tensor that modules share is listed once, under its first name
   std::string prefix_;
 };
 
@@ -119,7 +115,7 @@ std::vector<ParamEntry> collect(Module& module) {
 FOVEA_API void name_parameters(const std::vector<ParamEntry>& entries);
 
 // Freezes every parameter whose path matches one of the globs ("vision_model.*"; * matches any text). Throws Error for
-// a glob that matches nothing.
+// a glob that matches nothing, and when only some of a parameter's named parts match; nothing is changed then.
 FOVEA_API void freeze(const std::vector<ParamEntry>& entries, const std::vector<std::string>& globs);
 
 FOVEA_API bool glob_matches(std::string_view glob, std::string_view text);
@@ -127,7 +123,8 @@ FOVEA_API bool glob_matches(std::string_view glob, std::string_view text);
 // Number of trainable numbers.
 FOVEA_API std::int64_t count_parameters(const std::vector<ParamEntry>& entries);
 
-// Copies values by path. Throws Error naming the first entries that are missing or of another shape.
+// Copies values by path, converting the element type. Throws Error naming the first entries that are missing or of
+// another shape; nothing is changed then.
 FOVEA_API void copy_parameters(const std::vector<ParamEntry>& from, const std::vector<ParamEntry>& to);
 
 }  // namespace fovea::nn

@@ -1,0 +1,72 @@
+#include "fovea/models/resnet.h"
+
+#include <gtest/gtest.h>
+
+#include "model_check.h"
+
+namespace fovea::models {
+namespace {
+
+const ResNetConfig tiny{16, 3, {4, 6}, {1, 2}};
+
+ResNet make() {
+  nn::Init init(1, DType::f64);
+  ResNet model(tiny, init);
+  testing::perturb(nn::collect(model));
+  return model;
+}
+
+TEST(ResNet, NamesAreThoseOfHuggingFace) {
+  std::vector<std::string> expected;
+  for (const std::string unit :
+       {"embedder.embedder", "encoder.stages.0.layers.0.layer.0", "encoder.stages.0.layers.0.layer.1",
+        "encoder.stages.1.layers.0.shortcut", "encoder.stages.1.layers.0.layer.0", "encoder.stages.1.layers.0.layer.1",
+        "encoder.stages.1.layers.1.layer.0", "encoder.stages.1.layers.1.layer.1"}) {
+    expected.push_back(unit + ".convolution.weight");
+    for (const std::string name : {"weight", "bias", "running_mean", "running_var"})
+      expected.push_back(unit + ".normalization." + name);
+  }
+  const ResNet model = make();
+  EXPECT_EQ(testing::paths_of(nn::collect(model)), expected);
+}
+
+TEST(ResNet, EvaluationDoesNotDependOnTheBatch) {
+  const ResNet model = make();
+  const Tensor images = testing::random_images(3, 16);
+  const Tensor all = model(images, nn::Ctx{}).value();
+  ASSERT_EQ(all.shape(), (Shape{3, 6}));
+  for (std::int64_t i = 0; i < 3; ++i)
+    EXPECT_LT(max_abs_difference(all.rows(i, i + 1), model(images.rows(i, i + 1), nn::Ctx{}).value()), 1e-12);
+  EXPECT_GT(max_abs_difference(model(images, nn::Ctx{true, {}}).value(), all), 1e-3);
+}
+
+TEST(ResNet, BlocksProjectTheirShortcutWhereShapesChange) {
+  nn::Init init(1, DType::f64);
+  EXPECT_FALSE(BasicBlock(4, 4, 1, init).shortcut.has_value());
+  EXPECT_TRUE(BasicBlock(4, 6, 1, init).shortcut.has_value());
+  const BasicBlock strided(4, 4, 2, init);
+  EXPECT_TRUE(strided.shortcut.has_value());
+  EXPECT_EQ(strided(zeros({1, 7, 8, 4}, DType::f64), nn::Ctx{}).shape(), (Shape{1, 4, 4, 4}));
+}
+
+// Zero filters in the residual branch leave relu(x) of an eval-mode block.
+TEST(ResNet, BlocksAddTheirInput) {
+  nn::Init init(1, DType::f64);
+  BasicBlock block(4, 4, 1, init);
+  block.second.convolution.weight.value().fill(0);
+  const Tensor x = testing::normal_inputs({{1, 3, 3, 4}})[0];
+  const Tensor y = block(x, nn::Ctx{}).value();
+  for (std::int64_t i = 0; i < x.numel(); ++i) EXPECT_DOUBLE_EQ(y.at(i), std::fmax(x.at(i), 0));
+}
+
+TEST(ResNet, RefusesWhatDoesNotFit) {
+  nn::Init init(1);
+  EXPECT_THROW(ResNet({16, 3, {4, 6}, {1}}, init), Error);
+  EXPECT_THROW(ResNet({16, 3, {}, {}}, init), Error);
+  const ResNet model = make();
+  EXPECT_THROW(model(zeros({1, 16, 16, 1}, DType::f64), nn::Ctx{}), Error);
+  EXPECT_THROW(model(zeros({16, 16, 3}, DType::f64), nn::Ctx{}), Error);
+}
+
+}  // namespace
+}  // namespace fovea::models

@@ -1,0 +1,155 @@
+#include "fovea/models/vit.h"
+
+#include <gtest/gtest.h>
+
+#include "model_check.h"
+
+namespace fovea::models {
+namespace {
+
+VisionTransformerConfig tiny() {
+  VisionTransformerConfig config;
+  config.image_size = 6;
+  config.patch_size = 2;
+  config.transformer = {8, 2, 2, 12, Activation::quick_gelu, ops::AttentionKind::full, 1e-12};
+  return config;
+}
+
+VisionTransformer make(const VisionTransformerConfig& config) {
+  nn::Init init(1, DType::f64);
+  VisionTransformer model(config, init);
+  testing::perturb(nn::collect(model));
+  return model;
+}
+
+Tensor features(const VisionTransformer& model, const Tensor& images) { return model(images, nn::Ctx{}).value(); }
+
+TEST(Vit, FeaturesAreOneRowPerImageWhateverTheBatch) {
+  for (const bool class_token : {true, false}) {
+    VisionTransformerConfig config = tiny();
+    config.class_token = class_token;
+    const VisionTransformer model = make(config);
+    const Tensor images = testing::random_images(3, 6);
+    const Tensor all = features(model, images);
+    ASSERT_EQ(all.shape(), (Shape{3, 8}));
+    EXPECT_EQ(model.features(), 8);
+    for (std::int64_t i = 0; i < 3; ++i)
+      EXPECT_LT(max_abs_difference(all.rows(i, i + 1), features(model, images.rows(i, i + 1))), 1e-12);
+    EXPECT_GT(max_abs_difference(all.rows(0, 1), all.rows(1, 2)), 1e-3);
+  }
+}
+
+// Swaps two patches of every image, counted row by row.
+Tensor swap_patches(const Tensor& images, std::int64_t a, std::int64_t b) {
+  constexpr std::int64_t grid = 3, patch = 2, side = 6, channels = 3;
+  Tensor swapped = images.clone();
+  const auto at = [&](std::int64_t n, std::int64_t p, std::int64_t y, std::int64_t x, std::int64_t c) {
+    return ((n * side + p / grid * patch + y) * side + p % grid * patch + x) * channels + c;
+  };
+  for (std::int64_t n = 0; n < images.dim(0); ++n) {
+    for (std::int64_t y = 0; y < patch; ++y) {
+      for (std::int64_t x = 0; x < patch; ++x) {
+        for (std::int64_t c = 0; c < channels; ++c) {
+          swapped.mutable_data<double>()[at(n, a, y, x, c)] = images.at(at(n, b, y, x, c));
+          swapped.mutable_data<double>()[at(n, b, y, x, c)] = images.at(at(n, a, y, x, c));
+        }
+      }
+    }
+  }
+  return swapped;
+}
+
+void swap_rows(Tensor& table, std::int64_t a, std::int64_t b) {
+  const Tensor first = table.rows(a, a + 1).clone();
+  table.rows(a, a + 1).copy_from(table.rows(b, b + 1));
+  table.rows(b, b + 1).copy_from(first);
+}
+
+// The blocks do not know the order of tokens, so patches may trade places if their positions do: this pins which row
+// of the position table belongs to which patch.
+TEST(Vit, PatchesMayMoveWithTheirPositions) {
+  for (const bool class_token : {true, false}) {
+    VisionTransformerConfig config = tiny();
+    config.class_token = class_token;
+    VisionTransformer model = make(config);
+    const Tensor images = testing::random_images(2, 6), moved = swap_patches(images, 1, 5);
+    const Tensor before = features(model, images);
+    EXPECT_GT(max_abs_difference(features(model, moved), before), 1e-4);
+    const std::int64_t first = class_token ? 1 : 0;  // row 0 is the class token's
+    swap_rows(model.position_embedding.value(), first + 1, first + 5);
+    EXPECT_LT(max_abs_difference(features(model, moved), before), 1e-12);
+  }
+}
+
+// A layer norm in front makes the features blind to the scale of the tokens.
+TEST(Vit, PreNormHidesTheScaleOfTheTokens) {
+  for (const bool pre_norm : {true, false}) {
+    VisionTransformerConfig config = tiny();
+    config.pre_norm = pre_norm;
+    VisionTransformer model = make(config);
+    EXPECT_EQ(model.pre_layrnorm.has_value(), pre_norm);
+    const Tensor images = testing::random_images(2, 6);
+    const Tensor before = features(model, images);
+    for (nn::Param* p : {&*model.class_embedding, &model.patch_embedding.weight, &model.position_embedding}) {
+      auto* x = p->value().mutable_data<double>();
+      for (std::int64_t i = 0; i < p->value().numel(); ++i) x[i] *= 3;
+    }
+    const double change = max_abs_difference(features(model, images), before);
+    if (pre_norm) {
+      EXPECT_LT(change, 1e-9);
+    } else {
+      EXPECT_GT(change, 1e-3);
+    }
+  }
+}
+
+TEST(Vit, PatchBiasShiftsThePatchesAndNotTheClassToken) {
+  VisionTransformerConfig config = tiny();
+  config.patch_bias = true;
+  VisionTransformer model = make(config);
+  const Tensor images = testing::random_images(2, 6);
+  const Tensor before = features(model, images);
+  Tensor& bias = model.patch_embedding.bias->value();
+  auto* positions = model.position_embedding.value().mutable_data<double>();
+  for (std::int64_t row = 1; row < 10; ++row) {
+    for (std::int64_t i = 0; i < 8; ++i) positions[row * 8 + i] += bias.at(i);
+  }
+  EXPECT_GT(max_abs_difference(features(model, images), before), 1e-4);
+  bias.fill(0);
+  EXPECT_LT(max_abs_difference(features(model, images), before), 1e-12);
+  EXPECT_FALSE(make(tiny()).patch_embedding.bias.has_value());
+}
+
+TEST(Vit, EveryBlockHasTheActivationAsked) {
+  VisionTransformerConfig config = tiny();
+  const Tensor images = testing::random_images(1, 6);
+  const Tensor quick = features(make(config), images);
+  config.transformer.activation = Activation::gelu;
+  const VisionTransformer model = make(config);
+  for (const auto& block : model.encoder.layers) EXPECT_EQ(block.mlp.activation, Activation::gelu);
+  const double change = max_abs_difference(features(model, images), quick);
+  EXPECT_GT(change, 1e-5);
+  EXPECT_LT(change, 0.5);  // the same weights
+}
+
+TEST(Vit, RefusesConfigurationsThatDoNotFit) {
+  nn::Init init(1);
+  VisionTransformerConfig config = tiny();
+  config.patch_size = 4;
+  EXPECT_THROW(VisionTransformer(config, init), Error);
+  config.patch_size = 0;
+  EXPECT_THROW(VisionTransformer(config, init), Error);
+  config = tiny();
+  config.transformer.heads = 3;
+  EXPECT_THROW(VisionTransformer(config, init), Error);
+}
+
+TEST(Vit, RefusesImagesThatDoNotFit) {
+  const VisionTransformer model = make(tiny());
+  for (const Shape& shape :
+       {Shape{1, 6, 8, 3}, Shape{1, 8, 6, 3}, Shape{6, 6, 3}, Shape{1, 6, 6, 1}, Shape{1, 3, 6, 6}})
+    EXPECT_THROW(features(model, zeros(shape, DType::f64)), Error) << to_string(shape);
+}
+
+}  // namespace
+}  // namespace fovea::models

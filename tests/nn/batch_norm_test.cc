@@ -1,0 +1,53 @@
+#include "fovea/nn/batch_norm.h"
+
+#include <gtest/gtest.h>
+
+#include "fovea/tensor/reduce.h"
+#include "module_check.h"
+
+namespace fovea::nn {
+namespace {
+
+TEST(BatchNorm, GradientsInTrainingAndEvaluation) {
+  for (const bool training : {true, false}) {
+    Init init(1, DType::f64);
+    BatchNorm norm(3, init, 1, 0.1);
+    norm.running_mean.value() = testing::normal_inputs({{3}})[0];
+    norm.running_var.value().fill(0.7);
+    const Ctx ctx{training, {}};
+    const auto inputs = testing::normal_inputs({{2, 2, 3, 3}, {2, 2, 3, 3}});
+    const auto plain =
+        testing::check_module(norm, inputs, [&](std::span<const Var> in) { return norm(in[0], ctx); }, {.step = 1e-4});
+    EXPECT_TRUE(plain) << training << ": " << plain.message;
+    const auto fused = testing::check_module(
+        norm, inputs, [&](std::span<const Var> in) { return norm.relu(in[0], ctx, in[1]); }, {.step = 1e-4});
+    EXPECT_TRUE(fused) << training << " with relu: " << fused.message;
+  }
+}
+
+// PyTorch: running = (1 - momentum) running + momentum batch, with the unbiased variance of the batch.
+TEST(BatchNorm, TrainingMovesTheRunningStatisticsAndEvaluationDoesNot) {
+  Init init(1, DType::f64);
+  const BatchNorm norm(1, init, 1, 1e-5, 0.1);
+  const Tensor x = from_values<double>({4, 1}, {1, 2, 3, 6});  // mean 3, variance 3.5, unbiased 14/3
+  norm(x, Ctx{true, {}});
+  EXPECT_NEAR(norm.running_mean.value().item(), 0.3, 1e-14);
+  EXPECT_NEAR(norm.running_var.value().item(), 0.9 + 0.1 * 14 / 3, 1e-14);
+  const Var y = norm(x, Ctx{});
+  EXPECT_NEAR(norm.running_mean.value().item(), 0.3, 1e-14);
+  EXPECT_NEAR(y.value().at(0), 0.7 / std::sqrt(0.9 + 1.4 / 3 + 1e-5), 1e-14);
+}
+
+TEST(BatchNorm, StatisticsAreSavedAndNotTrained) {
+  Init init(1);
+  const BatchNorm norm(3, init);
+  const auto entries = collect(norm);
+  ASSERT_EQ(entries.size(), 4u);
+  EXPECT_EQ(entries[2].path, "running_mean");
+  EXPECT_EQ(entries[3].path, "running_var");
+  EXPECT_TRUE(entries[2].leaf->is_buffer() && entries[3].leaf->is_buffer());
+  EXPECT_EQ(count_parameters(entries), 6);
+}
+
+}  // namespace
+}  // namespace fovea::nn
