@@ -115,8 +115,7 @@ def seconds_per_step(model, batches):
 
 def bench(model, args):
     images = torch.randn(args.batch_size, 3, SIZE, SIZE).contiguous(memory_format=torch.channels_last)
-    offsets = torch.arange(0, 8 * args.batch_size + 1, 8)
-    batch = images, torch.randint(1, VOCABULARY, (8 * args.batch_size,)), offsets
+    batch = images, torch.randint(1, VOCABULARY, (8 * args.batch_size,)), torch.arange(0, 8 * args.batch_size + 1, 8)
     seconds = seconds_per_step(model, [batch] * (args.steps or 30))
     print(json.dumps({"torch": torch.__version__, "threads": args.threads, "batch_size": args.batch_size,
                       "step_ms": round(1e3 * seconds, 2), "pairs_per_s": round(args.batch_size / seconds, 1)}))
