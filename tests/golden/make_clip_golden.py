@@ -1,8 +1,9 @@
 """Writes clip_*.safetensors: small CLIPs with random parameters, computed by open_clip in float64.
 
-    make_clip_golden.py [CASE ...] [--output DIR] [--seed N] [--vision-width N] ...      every case unless some are named
+    make_clip_golden.py [CASE ...] [--output DIR] [--seed N] [--vision-width N] ...   every case unless some are named
 
-Parameters and inputs are numbers that f32 holds exactly, so that f32 and f64 models start from the same values. A file has
+Parameters and inputs are numbers that f32 holds exactly, so that f32 and f64 models start from the same values. A
+file has
 
     param.NAME         f32, parameters and BatchNorm statistics, under the names and layouts of Hugging Face's CLIPModel
                        (a ModifiedResNet, which that class lacks, has its original names below vision_model)
@@ -14,8 +15,8 @@ Parameters and inputs are numbers that f32 holds exactly, so that f32 and f64 mo
     grad.NAME          f64
     buffer.NAME        f64, BatchNorm statistics after the pass, in training mode
 
-and, where AdamW takes steps over several batches in turn, input.0.images, input.1.images, ... instead of input.images, and
-instead of what a single pass gives
+and, where AdamW takes steps over several batches in turn, input.0.images, input.1.images, ... instead of input.images,
+and instead of what a single pass gives
 
     out.losses         (steps) f64, each before its update
     final.NAME         f64, parameters after the last update
@@ -38,8 +39,8 @@ def import_open_clip():
     try:
         import torchvision  # noqa: F401
     except RuntimeError:
-        # A torchvision built for CUDA has no operators beside a CPU-only PyTorch. Nothing here calls them, but its import
-        # stumbles over these two when they are not declared.
+        # A torchvision built for CUDA has no operators beside a CPU-only PyTorch. Nothing here calls them, but its
+        # import stumbles over these two when they are not declared.
         library = torch.library.Library("torchvision", "DEF")
         for name in ("nms", "qnms"):
             library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
@@ -84,8 +85,8 @@ CASES = {
     "clip_modified_resnet_training": dataclasses.replace(RESNET, training=True),
     # Two heads in the attention pool: without gradients, which would make the file large.
     "clip_modified_resnet_heads": dataclasses.replace(RESNET, seed=1, vision_width=4, vision_heads=2, gradients=False),
-    # The temperature starts outside of its range, so that the first step clamps it; the gradient's norm passes its limit
-    # after about half of the steps.
+    # The temperature starts outside of its range, so that the first step clamps it; the gradient's norm passes its
+    # limit after about half of the steps.
     "clip_vit_adamw": Case(seed=2, steps=20, batches=4, vision_layers=1, text_layers=1, logit_scale=-0.5),
 }
 OPTIMIZER = {"lr": 1e-3, "betas": [0.9, 0.98], "eps": 1e-6, "weight_decay": 0.2, "grad_clip_norm": 1.0}
@@ -272,7 +273,8 @@ def parse_arguments():
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path(__file__).parent)
     for field in dataclasses.fields(Case):
         if field.type in (int, float):
-            parser.add_argument("--" + field.name.replace("_", "-"), type=field.type, help="in place of each case's own")
+            option = "--" + field.name.replace("_", "-")
+            parser.add_argument(option, type=field.type, help="in place of each case's own")
     arguments = parser.parse_args()
     unknown = set(arguments.cases) - set(CASES)
     if unknown:
