@@ -58,8 +58,7 @@ HWY_INLINE V softplus(D d, V x) {
 template <class D, class V>
 HWY_INLINE V erf(D d, V x) {
   const V edge = hn::Set(d, 3.92f), one = hn::Set(d, 1.0f);
-  const V bounded = hn::Max(hn::Min(x, edge), hn::Neg(edge));
-  const V t = hn::Mul(bounded, bounded);
+  const V size = hn::Abs(x), t = hn::Mul(x, x);
   V p = hn::Set(d, -1.2799296733589927e-08f);
   p = hn::MulAdd(p, t, hn::Set(d, 4.60912906419253e-06f));
   p = hn::MulAdd(p, t, hn::Set(d, 0.00037675569183193147f));
@@ -73,8 +72,9 @@ HWY_INLINE V erf(D d, V x) {
   q = hn::MulAdd(q, t, hn::Set(d, 0.11387395858764648f));
   q = hn::MulAdd(q, t, hn::Set(d, 0.49740588665008545f));
   q = hn::MulAdd(q, t, one);
-  const V y = hn::Div(hn::Mul(bounded, p), q);
-  return keep_nan(x, hn::Max(hn::Min(y, one), hn::Neg(one)));
+  const V y = hn::Div(hn::Mul(size, p), q);
+  const auto is_one = hn::Or(hn::Ge(size, edge), hn::Gt(y, one));  // false for NaN, which y then is
+  return hn::CopySignToAbs(hn::IfThenElse(is_one, one, y), x);
 }
 
 constexpr float inv_sqrt2 = 0.70710678118654752f, inv_sqrt_2pi = 0.39894228040143268f;
