@@ -1,8 +1,11 @@
 #include "fovea/core/cpu.h"
 
+#include <sched.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <thread>
 
 #include "fovea/core/error.h"
 #include "hwy/targets.h"
@@ -45,10 +48,17 @@ void apply(Isa cap) {
   hwy::GetChosenTarget().Update(mask);
 }
 
+Isa isa_named(std::string_view name, const char* what) {
+  for (const Target& target : targets) {
+    if (to_string(target.isa) == name) return target.isa;
+  }
+  fail("[cpu] ", what, " \"", name, "\", expected scalar, ssse3, sse4, avx2, avx512 or neon");
+}
+
 struct Selection {
   Isa cap = Isa::neon;  // the last enumerator: no cap
   Selection() {
-    if (const char* text = std::getenv("FOVEA_MAX_ISA")) cap = parse_isa(text);
+    if (const char* name = std::getenv("FOVEA_MAX_ISA")) cap = isa_named(name, "FOVEA_MAX_ISA is");
     apply(cap);
   }
 };
@@ -58,12 +68,13 @@ Selection& selection() {
   return instance;
 }
 
-// Runs before any kernel call, so that the environment's cap holds from the first one.
+// Runs before any kernel call, so that the environment's cap holds from the first one. (In a static library that takes
+// a caller of this file: parallel_for is one.)
 [[maybe_unused]] const bool applied_at_start = [] {
   if (std::getenv("FOVEA_MAX_ISA") == nullptr) return true;
   try {
     selection();
-  } catch (const Error&) {  // an unknown name is reported by the first active_isa()
+  } catch (const Error&) {  // an unknown name is reported by the first computation
   }
   return true;
 }();
@@ -87,12 +98,7 @@ std::string to_string(Isa isa) {
   return "?";
 }
 
-Isa parse_isa(std::string_view name) {
-  for (const Target& target : targets) {
-    if (to_string(target.isa) == name) return target.isa;
-  }
-  fail("[cpu] unknown instruction set \"", name, "\", expected scalar, ssse3, sse4, avx2, avx512 or neon");
-}
+Isa parse_isa(std::string_view name) { return isa_named(name, "unknown instruction set"); }
 
 std::vector<Isa> available_isas() {
   std::vector<Isa> isas;
@@ -114,6 +120,13 @@ Isa active_isa() {
 void set_max_isa(Isa isa) {
   selection().cap = isa;
   apply(isa);
+}
+
+int processors() {
+  selection();
+  cpu_set_t set;
+  if (::sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
 CacheSizes cache_sizes() {

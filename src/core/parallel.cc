@@ -1,7 +1,5 @@
 #include "fovea/core/parallel.h"
 
-#include <sched.h>
-
 #include <atomic>
 #include <cstdlib>
 #include <exception>
@@ -10,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "fovea/core/cpu.h"
 #include "fovea/core/error.h"
 
 namespace fovea {
@@ -18,16 +17,15 @@ namespace {
 thread_local bool serial_here = false;
 
 int default_threads() {
+  const int processors = cpu::processors();
   if (const char* text = std::getenv("FOVEA_NUM_THREADS")) {
     char* end = nullptr;
     const long value = std::strtol(text, &end, 10);
-    FOVEA_CHECK(*text != '\0' && *end == '\0' && value >= 1 && value <= 4096, "[parallel] FOVEA_NUM_THREADS is \"", text,
-                "\", expected a whole number from 1 to 4096");
+    FOVEA_CHECK(*text != '\0' && *end == '\0' && value >= 1 && value <= 4096, "[parallel] FOVEA_NUM_THREADS is \"",
+                text, "\", expected a whole number from 1 to 4096");
     return static_cast<int>(value);
   }
-  cpu_set_t set;
-  if (::sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
-  return static_cast<int>(std::thread::hardware_concurrency());
+  return processors;
 }
 
 std::atomic<int>& thread_count() {

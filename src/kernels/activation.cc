@@ -11,19 +11,19 @@
 HWY_BEFORE_NAMESPACE();
 namespace fovea::kernels::HWY_NAMESPACE {
 
-void activation_block(Activation kind, const float* x, std::size_t n, float* y) {
-  const FloatTag d;
+void activation_block(Activation kind, const float* x, std::int64_t n, float* y) {
+  const F32 d;
   with_activation(kind, [&]<Activation constant>() {
     transform(
-        n, y, false, [d](FloatVec v) { return activate<constant>(d, v); }, x);
+        n, y, false, [d](VF32 v) { return activate<constant>(d, v); }, x);
   });
 }
 
-void activation_grad_block(Activation kind, const float* x, const float* dy, std::size_t n, float* dx,
+void activation_grad_block(Activation kind, const float* x, const float* dy, std::int64_t n, float* dx,
                            bool accumulate) {
-  const FloatTag d;
+  const F32 d;
   with_activation(kind, [&]<Activation constant>() {
-    const auto chain = [d](FloatVec v, FloatVec g) { return hn::Mul(g, activate_grad<constant>(d, v)); };
+    const auto chain = [d](VF32 v, VF32 g) { return hn::Mul(g, activate_grad<constant>(d, v)); };
     transform(n, dx, accumulate, chain, x, dy);
   });
 }
@@ -44,14 +44,14 @@ HWY_EXPORT(activation_grad_block);
 
 void activation_f32(Activation kind, const float* x, std::int64_t n, float* y) {
   parallel_for(n, grain, [=](std::int64_t begin, std::int64_t end) {
-    HWY_DYNAMIC_DISPATCH(activation_block)(kind, x + begin, static_cast<std::size_t>(end - begin), y + begin);
+    HWY_DYNAMIC_DISPATCH(activation_block)(kind, x + begin, end - begin, y + begin);
   });
 }
 
 void activation_grad_f32(Activation kind, const float* x, const float* dy, std::int64_t n, float* dx, bool accumulate) {
   parallel_for(n, grain, [=](std::int64_t begin, std::int64_t end) {
     HWY_DYNAMIC_DISPATCH(activation_grad_block)
-    (kind, x + begin, dy + begin, static_cast<std::size_t>(end - begin), dx + begin, accumulate);
+    (kind, x + begin, dy + begin, end - begin, dx + begin, accumulate);
   });
 }
 

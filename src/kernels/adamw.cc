@@ -24,38 +24,27 @@ struct AdamWVectors {
         inverse_root(hn::Set(d, static_cast<float>(1 / std::sqrt(s.correction2)))),
         eps(hn::Set(d, static_cast<float>(s.eps))) {}
 
-  HWY_INLINE void update(FloatVec gradient, FloatVec& w, FloatVec& m, FloatVec& v) const {
-    const FloatVec g = hn::Mul(gradient_scale, gradient);
+  HWY_INLINE void update(VF32 gradient, VF32& w, VF32& m, VF32& v) const {
+    const VF32 g = hn::Mul(gradient_scale, gradient);
     m = hn::MulAdd(new_first, hn::Sub(g, m), m);
     v = hn::MulAdd(hn::Mul(new_second, g), g, hn::Mul(old_second, v));
-    const FloatVec size = hn::MulAdd(hn::Sqrt(v), inverse_root, eps);
+    const VF32 size = hn::MulAdd(hn::Sqrt(v), inverse_root, eps);
     w = hn::NegMulAdd(rate, hn::Div(m, size), hn::Mul(keep, w));
   }
 
-  FloatTag d;
-  FloatVec gradient_scale, new_first, old_second, new_second, keep, rate, inverse_root, eps;
+  F32 d;
+  VF32 gradient_scale, new_first, old_second, new_second, keep, rate, inverse_root, eps;
 };
 
-void adamw_block(const AdamWStep& step, std::size_t n, const float* g, float* w, float* m, float* v) {
-  const FloatTag d;
-  const std::size_t lanes = hn::Lanes(d);
+void adamw_block(const AdamWStep& step, std::int64_t n, const float* g, float* w, float* m, float* v) {
   const AdamWVectors constants(step);
-  std::size_t i = 0;
-  for (; i + lanes <= n; i += lanes) {
-    FloatVec weight = hn::LoadU(d, w + i), first = hn::LoadU(d, m + i), second = hn::LoadU(d, v + i);
-    constants.update(hn::LoadU(d, g + i), weight, first, second);
-    hn::StoreU(weight, d, w + i);
-    hn::StoreU(first, d, m + i);
-    hn::StoreU(second, d, v + i);
-  }
-  if (i == n) return;
-  const std::size_t rest = n - i;
-  FloatVec weight = load_tail(d, w + i, rest, 0), first = load_tail(d, m + i, rest, 0),
-           second = load_tail(d, v + i, rest, 0);
-  constants.update(load_tail(d, g + i, rest, 0), weight, first, second);
-  store_tail(weight, d, w + i, rest);
-  store_tail(first, d, m + i, rest);
-  store_tail(second, d, v + i, rest);
+  for_lanes(n, [&](std::int64_t i, auto lanes) {
+    VF32 weight = lanes.load(w + i), first = lanes.load(m + i), second = lanes.load(v + i);
+    constants.update(lanes.load(g + i), weight, first, second);
+    lanes.store(weight, w + i);
+    lanes.store(first, m + i);
+    lanes.store(second, v + i);
+  });
 }
 
 }  // namespace fovea::kernels::HWY_NAMESPACE
@@ -69,7 +58,7 @@ HWY_EXPORT(adamw_block);
 void adamw_f32(const AdamWStep& step, std::int64_t n, const float* g, float* w, float* m, float* v) {
   parallel_for(n, 1 << 14, [&](std::int64_t begin, std::int64_t end) {
     HWY_DYNAMIC_DISPATCH(adamw_block)
-    (step, static_cast<std::size_t>(end - begin), g + begin, w + begin, m + begin, v + begin);
+    (step, end - begin, g + begin, w + begin, m + begin, v + begin);
   });
 }
 

@@ -77,18 +77,18 @@ struct LeftFactor {
 template <std::size_t vectors, bool add>
 HWY_INLINE void multiply_tile(const LeftFactor& left, std::size_t depth, const float* right, std::size_t right_stride,
                               float* c, std::size_t c_stride) {
-  const RowTag d;
+  const F32 d;
   const std::size_t lanes = hn::Lanes(d);
-  RowVec sums[tile_rows][vectors];
+  VF32 sums[tile_rows][vectors];
   for (std::size_t r = 0; r < tile_rows; ++r) {
     for (std::size_t v = 0; v < vectors; ++v)
       sums[r][v] = add ? hn::Load(d, c + r * c_stride + v * lanes) : hn::Zero(d);
   }
   for (std::size_t k = 0; k < depth; ++k) {
-    RowVec row[vectors];
+    VF32 row[vectors];
     for (std::size_t v = 0; v < vectors; ++v) row[v] = hn::Load(d, right + k * right_stride + v * lanes);
     for (std::size_t r = 0; r < tile_rows; ++r) {
-      const RowVec factor = hn::Set(d, left.data[r * left.row + k * left.step]);
+      const VF32 factor = hn::Set(d, left.data[r * left.row + k * left.step]);
       for (std::size_t v = 0; v < vectors; ++v) sums[r][v] = hn::MulAdd(factor, row[v], sums[r][v]);
     }
   }
@@ -111,7 +111,7 @@ HWY_INLINE void multiply_panel(const LeftFactor& left, std::size_t depth, const 
 template <bool add>
 HWY_NOINLINE void multiply(const LeftFactor& left, std::size_t depth, const Block& right, const Block& c,
                            std::size_t rows, std::size_t columns) {
-  const std::size_t lanes = hn::Lanes(RowTag());
+  const std::size_t lanes = hn::Lanes(F32());
   std::size_t column = 0;
   for (; column + tile_vectors * lanes <= columns; column += tile_vectors * lanes) {
     multiply_panel<tile_vectors, add>(left, depth, right, c, rows, column);
@@ -125,10 +125,10 @@ HWY_NOINLINE void multiply(const LeftFactor& left, std::size_t depth, const Bloc
 
 // to (n, padded to vectors) = factor * from.
 HWY_INLINE void pack_row(const float* from, std::size_t n, float factor, float* to) {
-  const RowTag d;
-  const RowVec scale = hn::Set(d, factor);
-  for (std::size_t i = 0; i < n; i += hn::Lanes(d))
-    hn::Store(hn::Mul(load_first(d, from + i, n - i, 0), scale), d, to + i);
+  const F32 d;
+  const VF32 scale = hn::Set(d, factor);
+  for_lanes(static_cast<std::int64_t>(n),
+            [&](std::int64_t i, auto lanes) { hn::Store(hn::Mul(lanes.load(from + i), scale), d, to + i); });
 }
 
 HWY_INLINE void pack_rows(const float* from, std::int64_t from_stride, std::size_t count, std::size_t n, float factor,
@@ -174,11 +174,11 @@ HWY_INLINE void pack_transposed(const float* from, std::int64_t row_stride, std:
 
 // to (+)= factor * from, n channels.
 HWY_INLINE void put_row(const float* from, std::size_t n, float factor, float* to, bool accumulate) {
-  const RowTag d;
-  const RowVec scale = hn::Set(d, factor);
-  for (std::size_t i = 0; i < n; i += hn::Lanes(d)) {
-    put_first(hn::Mul(hn::Load(d, from + i), scale), d, to + i, n - i, accumulate);
-  }
+  const F32 d;
+  const VF32 scale = hn::Set(d, factor);
+  for_lanes(static_cast<std::int64_t>(n), [&](std::int64_t i, auto lanes) {
+    store_or_add(lanes, hn::Mul(hn::Load(d, from + i), scale), to + i, accumulate);
+  });
 }
 
 // The head of a task: where its rows are, and its extents as the vector code wants them.
@@ -194,11 +194,11 @@ struct Head {
         task(head_task),
         head_dim(static_cast<std::size_t>(p.head_dim)),
         keys(static_cast<std::size_t>(p.keys(task.sequence))),
-        channels(round_up(head_dim, hn::Lanes(RowTag()))),
+        channels(round_up(head_dim, hn::Lanes(F32()))),
         columns(padded(keys)) {}
 
   static std::size_t padded(std::size_t key_count) {
-    return round_up(round_up(key_count, tile_rows), hn::Lanes(RowTag()));
+    return round_up(round_up(key_count, tile_rows), hn::Lanes(F32()));
   }
   std::int64_t token(std::size_t query) const { return p.q_offsets[task.sequence] + static_cast<std::int64_t>(query); }
   std::size_t visible_keys(std::size_t query) const {
@@ -257,8 +257,9 @@ HWY_INLINE void exp_strip(const Head& head, const Strip& strip, const Block& sco
       continue;
     }
     std::fill(row + visible, row + strip.columns, -__builtin_inff());
-    const float largest = row_max(row, strip.columns);
-    const auto sum = static_cast<float>(row_exp_sum<true>(row, strip.columns, largest, row));
+    const auto columns = static_cast<std::int64_t>(strip.columns);
+    const float largest = row_max(row, columns);
+    const auto sum = static_cast<float>(row_exp_sum<true>(row, columns, largest, row));
     saved = largest + std::log(sum);
     inverse_sums[r] = 1 / sum;
   }
@@ -290,17 +291,17 @@ void attention_forward_task(const AttentionProblem& p, const AttentionInputs& in
 // exactly as f32 allows: key biases, which shift all scores of a row alike, owe their vanishing gradient to that.
 HWY_INLINE void softmax_grad_strip(const Head& head, const Strip& strip, const float* logsumexp, const Block& scores,
                                    const Block& dscores) {
-  const RowTag d;
+  const F32 d;
   for (std::size_t r = 0; r < strip.rows; ++r) {
     const std::size_t query = strip.first + r;
     float *row = scores.row(r), *gradient = dscores.row(r);
     std::fill(row + head.visible_keys(query), row + strip.columns, -__builtin_inff());
     const double sum = row_exp_sum<true>(row, strip.columns, logsumexp[head.logsumexp_index(query)], row);
     const double scale = sum > 0 ? 1 / sum : 0;  // 0: the query sees no key
-    const RowVec normalise = hn::Set(d, static_cast<float>(scale));
-    const RowVec mean = hn::Set(d, static_cast<float>(row_dot(row, gradient, strip.columns) * scale));
+    const VF32 normalise = hn::Set(d, static_cast<float>(scale));
+    const VF32 mean = hn::Set(d, static_cast<float>(row_dot(row, gradient, strip.columns) * scale));
     for (std::size_t i = 0; i < strip.columns; i += hn::Lanes(d)) {
-      const RowVec p = hn::Mul(hn::Load(d, row + i), normalise);
+      const VF32 p = hn::Mul(hn::Load(d, row + i), normalise);
       hn::Store(p, d, row + i);
       hn::Store(hn::Mul(p, hn::Sub(hn::Load(d, gradient + i), mean)), d, gradient + i);
     }

@@ -9,8 +9,8 @@
 #define HWY_TARGET_INCLUDE "kernels/batch_norm.cc"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
-#include "kernels/lanes-inl.h"
 #include "kernels/scratch.h"
+#include "kernels/vector-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace fovea::kernels::HWY_NAMESPACE {

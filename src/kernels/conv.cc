@@ -110,7 +110,7 @@ struct PatchesB {
   };
   void pack(std::int64_t k, std::int64_t k_end, std::int64_t n, std::int64_t n_end, std::int64_t columns,
             float* out) const {
-    const hn::ScalableTag<float> d;
+    const F32 d;
     const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
     const std::int64_t length = patches.runs().length;
     std::array<Piece, 2 * HWY_MAX_BYTES / sizeof(float)> pieces;
@@ -298,25 +298,6 @@ void conv2d_weight_grad(const Conv2dShape& s, const float* x, const float* dy, f
 
 // Depthwise convolutions have one filter per channel, so there is no product to share: vectors run along the channels.
 
-// Calls f(c, count) for vectors of channels; count is short at the end.
-template <class F>
-HWY_INLINE void for_channels(std::int64_t channels, F&& f) {
-  const auto lanes = static_cast<std::int64_t>(hn::Lanes(hn::ScalableTag<float>()));
-  for (std::int64_t c = 0; c < channels; c += lanes) f(c, std::min(lanes, channels - c));
-}
-HWY_INLINE auto load_some(const float* from, std::int64_t count) {
-  const hn::ScalableTag<float> d;
-  return count == static_cast<std::int64_t>(hn::Lanes(d)) ? hn::LoadU(d, from) : load_first(d, from, count);
-}
-HWY_INLINE void store_some(hn::Vec<hn::ScalableTag<float>> v, float* to, std::int64_t count) {
-  const hn::ScalableTag<float> d;
-  if (count == static_cast<std::int64_t>(hn::Lanes(d))) {
-    hn::StoreU(v, d, to);
-  } else {
-    store_first(d, v, to, count);
-  }
-}
-
 // out (columns, rows) = transposed in (rows, columns).
 void transpose_small(const float* in, std::int64_t rows, std::int64_t columns, float* out) {
   for (std::int64_t i = 0; i < rows; ++i) {
@@ -325,37 +306,36 @@ void transpose_small(const float* in, std::int64_t rows, std::int64_t columns, f
 }
 
 void depthwise(const Conv2dShape& s, const float* x, const float* w, const float* bias, float* y) {
-  const hn::ScalableTag<float> d;
+  const F32 d;
   const Scratch<float> taps(s.kh * s.kw * s.c);
   transpose_small(w, s.c, s.kh * s.kw, taps.data());
   parallel_for(s.n * s.out_h(), 4, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t pixel = begin * s.out_w(); pixel < end * s.out_w(); ++pixel) {
       const std::int64_t row = pixel / s.out_w(), n = row / s.out_h();
       const std::int64_t top = row % s.out_h() * s.stride - s.padding, left = pixel % s.out_w() * s.stride - s.padding;
-      for_channels(s.c, [&](std::int64_t c, std::int64_t count) HWY_ATTR {
-        auto total = bias ? load_some(bias + c, count) : hn::Zero(d);
+      for_lanes(s.c, [&](std::int64_t c, auto lanes) {
+        VF32 total = bias ? lanes.load(bias + c) : hn::Zero(d);
         for (std::int64_t ky = std::max<std::int64_t>(0, -top); ky < std::min(s.kh, s.h - top); ++ky) {
           for (std::int64_t kx = std::max<std::int64_t>(0, -left); kx < std::min(s.kw, s.w - left); ++kx) {
             const float* from = x + ((n * s.h + top + ky) * s.w + left + kx) * s.c + c;
-            total =
-                hn::MulAdd(load_some(from, count), load_some(taps.data() + (ky * s.kw + kx) * s.c + c, count), total);
+            total = hn::MulAdd(lanes.load(from), lanes.load(taps.data() + (ky * s.kw + kx) * s.c + c), total);
           }
         }
-        store_some(total, y + pixel * s.c + c, count);
+        lanes.store(total, y + pixel * s.c + c);
       });
     }
   });
 }
 
 void depthwise_input_grad(const Conv2dShape& s, const float* dy, const float* w, float* dx, bool accumulate) {
-  const hn::ScalableTag<float> d;
+  const F32 d;
   const Scratch<float> taps(s.kh * s.kw * s.c);
   transpose_small(w, s.c, s.kh * s.kw, taps.data());
   parallel_for(s.n * s.h, 4, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t pixel = begin * s.w; pixel < end * s.w; ++pixel) {
       const std::int64_t row = pixel / s.w, n = row / s.h, iy = row % s.h + s.padding, ix = pixel % s.w + s.padding;
-      for_channels(s.c, [&](std::int64_t c, std::int64_t count) HWY_ATTR {
-        auto total = accumulate ? load_some(dx + pixel * s.c + c, count) : hn::Zero(d);
+      for_lanes(s.c, [&](std::int64_t c, auto lanes) {
+        VF32 total = accumulate ? lanes.load(dx + pixel * s.c + c) : hn::Zero(d);
         for (std::int64_t ky = iy % s.stride; ky < std::min(s.kh, iy + 1); ky += s.stride) {
           const std::int64_t oy = (iy - ky) / s.stride;
           if (oy >= s.out_h()) continue;
@@ -363,11 +343,10 @@ void depthwise_input_grad(const Conv2dShape& s, const float* dy, const float* w,
             const std::int64_t ox = (ix - kx) / s.stride;
             if (ox >= s.out_w()) continue;
             const float* from = dy + ((n * s.out_h() + oy) * s.out_w() + ox) * s.c + c;
-            total =
-                hn::MulAdd(load_some(from, count), load_some(taps.data() + (ky * s.kw + kx) * s.c + c, count), total);
+            total = hn::MulAdd(lanes.load(from), lanes.load(taps.data() + (ky * s.kw + kx) * s.c + c), total);
           }
         }
-        store_some(total, dx + pixel * s.c + c, count);
+        lanes.store(total, dx + pixel * s.c + c);
       });
     }
   });
@@ -387,10 +366,9 @@ void depthwise_weight_grad(const Conv2dShape& s, const float* x, const float* dy
         for (std::int64_t kx = std::max<std::int64_t>(0, -left); kx < std::min(s.kw, s.w - left); ++kx) {
           const float* from = x + ((n * s.h + top + ky) * s.w + left + kx) * s.c;
           float* sum = sums + (ky * s.kw + kx) * s.c;
-          for_channels(s.c, [&](std::int64_t c, std::int64_t count) HWY_ATTR {
-            store_some(hn::MulAdd(load_some(from + c, count), load_some(dy + pixel * s.c + c, count),
-                                  load_some(sum + c, count)),
-                       sum + c, count);
+          for_lanes(s.c, [&](std::int64_t c, auto lanes) {
+            const VF32 total = hn::MulAdd(lanes.load(from + c), lanes.load(dy + pixel * s.c + c), lanes.load(sum + c));
+            lanes.store(total, sum + c);
           });
         }
       }

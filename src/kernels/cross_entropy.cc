@@ -17,46 +17,37 @@ namespace {
 
 // The extents of a row as the vector code wants them.
 struct CrossEntropyRow {
-  std::size_t classes;
+  std::int64_t classes;
   double smoothing;
   float share;  // of a smoothed target that each class gets
 
   explicit CrossEntropyRow(const CrossEntropyLogits<float>& x)
-      : classes(static_cast<std::size_t>(x.classes)),
+      : classes(x.classes),
         smoothing(x.label_smoothing),
         share(static_cast<float>(x.label_smoothing / static_cast<double>(x.classes))) {}
 };
 
 // dx (+)= factor (mass softmax(x) - share).
-HWY_INLINE void softmax_share_row(const float* x, std::size_t n, float logsumexp, float mass, float share, float factor,
-                                  float* dx, bool accumulate) {
-  const RowTag d;
-  const RowVec shift = hn::Set(d, logsumexp), uniform = hn::Set(d, share * factor), scale = hn::Set(d, mass * factor);
-  for (std::size_t i = 0; i < n; i += hn::Lanes(d)) {
-    const RowVec p = exp_keeping_nan(d, hn::Sub(load_first(d, x + i, n - i, 0), shift));
-    put_first(hn::MulSub(p, scale, uniform), d, dx + i, n - i, accumulate);
-  }
+HWY_INLINE void softmax_share_row(const float* x, std::int64_t n, float logsumexp, float mass, float share,
+                                  float factor, float* dx, bool accumulate) {
+  const F32 d;
+  const VF32 shift = hn::Set(d, logsumexp), uniform = hn::Set(d, share * factor), scale = hn::Set(d, mass * factor);
+  for_lanes(n, [&](std::int64_t i, auto lanes) {
+    const VF32 p = exp(d, hn::Sub(lanes.load(x + i), shift));
+    store_or_add(lanes, hn::MulSub(p, scale, uniform), dx + i, accumulate);
+  });
 }
 
 // sum_j targets_j (logsumexp - x_j): the terms, not their parts, are added, which may be large and cancel.
-HWY_INLINE double weighted_surprise(const float* x, const float* targets, std::size_t n, float logsumexp) {
-  const RowTag d;
-  const RowVec shift = hn::Set(d, logsumexp);
-  double total = 0;
-  for (std::size_t begin = 0; begin < n; begin += sum_block) {
-    const std::size_t end = HWY_MIN(n, begin + sum_block);
-    RowVec sum = hn::Zero(d);
-    for (std::size_t i = begin; i < end; i += hn::Lanes(d)) {
-      const RowVec surprise = hn::Sub(shift, load_first(d, x + i, end - i, logsumexp));
-      sum = hn::MulAdd(load_first(d, targets + i, end - i, 0), surprise, sum);
-    }
-    total += static_cast<double>(sum_of_lanes(d, sum));
-  }
-  return total;
+HWY_INLINE double weighted_surprise(const float* x, const float* targets, std::int64_t n, float logsumexp) {
+  const VF32 shift = hn::Set(F32(), logsumexp);
+  return sum_blocks(n, [&](std::int64_t i, auto lanes) {
+    return hn::Mul(lanes.load(targets + i), hn::Sub(shift, lanes.load(x + i)));
+  });
 }
 
 // Mean over classes of logsumexp - x_j.
-HWY_INLINE double mean_surprise(const float* x, std::size_t n, float logsumexp) {
+HWY_INLINE double mean_surprise(const float* x, std::int64_t n, float logsumexp) {
   return static_cast<double>(logsumexp) - row_sum(x, n) / static_cast<double>(n);
 }
 
@@ -105,37 +96,37 @@ void cross_entropy_soft_rows(const CrossEntropyLogits<float>& x, const float* ta
 void cross_entropy_soft_grad_rows(const CrossEntropyLogits<float>& x, const float* targets, const float* logsumexp,
                                   const float* dlosses, float* dx, bool accumulate, std::int64_t begin,
                                   std::int64_t end) {
-  const RowTag d;
+  const F32 d;
   const CrossEntropyRow extents(x);
-  const std::size_t n = extents.classes;
+  const std::int64_t n = extents.classes;
   for (std::int64_t r = begin; r < end; ++r) {
     const float* target = targets + r * x.classes;
     float* gradient = dx + r * x.classes;
     const double mass = (1 - extents.smoothing) * row_sum(target, n) + extents.smoothing;
     softmax_share_row(x.data + r * x.classes, n, logsumexp[r], static_cast<float>(mass), extents.share, dlosses[r],
                       gradient, accumulate);
-    const RowVec factor = hn::Set(d, static_cast<float>(extents.smoothing - 1) * dlosses[r]);
-    for (std::size_t i = 0; i < n; i += hn::Lanes(d)) {
-      put_first(hn::Mul(factor, load_first(d, target + i, n - i, 0)), d, gradient + i, n - i, true);
-    }
+    const VF32 factor = hn::Set(d, static_cast<float>(extents.smoothing - 1) * dlosses[r]);
+    for_lanes(n, [&](std::int64_t i, auto lanes) {
+      store_or_add(lanes, hn::Mul(factor, lanes.load(target + i)), gradient + i, true);
+    });
   }
 }
 
 void cross_entropy_soft_grad_target_rows(const CrossEntropyLogits<float>& x, const float* logsumexp,
                                          const float* dlosses, float* dtargets, bool accumulate, std::int64_t begin,
                                          std::int64_t end) {
-  const RowTag d;
+  const F32 d;
   const CrossEntropyRow extents(x);
-  const std::size_t n = extents.classes;
+  const std::int64_t n = extents.classes;
   for (std::int64_t r = begin; r < end; ++r) {
     const float* row = x.data + r * x.classes;
     float* gradient = dtargets + r * x.classes;
-    const RowVec factor = hn::Set(d, static_cast<float>(1 - extents.smoothing) * dlosses[r]);
-    const RowVec shift = hn::Set(d, logsumexp[r]);
-    for (std::size_t i = 0; i < n; i += hn::Lanes(d)) {
-      const RowVec surprise = hn::Sub(shift, load_first(d, row + i, n - i, 0));
-      put_first(hn::Mul(factor, surprise), d, gradient + i, n - i, accumulate);
-    }
+    const VF32 factor = hn::Set(d, static_cast<float>(1 - extents.smoothing) * dlosses[r]);
+    const VF32 shift = hn::Set(d, logsumexp[r]);
+    for_lanes(n, [&](std::int64_t i, auto lanes) {
+      const VF32 surprise = hn::Sub(shift, lanes.load(row + i));
+      store_or_add(lanes, hn::Mul(factor, surprise), gradient + i, accumulate);
+    });
   }
 }
 

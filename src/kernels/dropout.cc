@@ -9,7 +9,7 @@
 #define HWY_TARGET_INCLUDE "kernels/dropout.cc"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
-#include "kernels/lanes-inl.h"
+#include "kernels/vector-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace fovea::kernels::HWY_NAMESPACE {

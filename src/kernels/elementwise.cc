@@ -10,24 +10,10 @@
 HWY_BEFORE_NAMESPACE();
 namespace fovea::kernels::HWY_NAMESPACE {
 
-// The approximations of math-inl.h and Highway hold for ordinary numbers; these two add what lies beyond.
-HWY_INLINE FloatVec exp_or_infinity(FloatTag d, FloatVec x) {
-  return hn::IfThenElse(hn::Gt(x, hn::Set(d, 88.72283f)), hn::Set(d, __builtin_inff()), exp(d, x));
-}
-HWY_INLINE FloatVec log_or_nan(FloatTag d, FloatVec x) {
-  const FloatVec infinity = hn::Set(d, __builtin_inff()), zero = hn::Zero(d);
-  FloatVec y = hn::IfThenElse(hn::Eq(x, infinity), infinity, hn::Log(d, x));
-  y = hn::IfThenElse(hn::Eq(x, zero), hn::Neg(infinity), y);
-  return hn::IfThenElse(hn::Lt(x, zero), hn::Set(d, __builtin_nanf("")), y);
-}
-HWY_INLINE FloatVec softplus(FloatTag d, FloatVec x) {
-  return hn::Add(hn::Max(x, hn::Zero(d)), hn::Log1p(d, exp(d, hn::Neg(hn::Abs(x)))));
-}
-
 template <Unary kind>
-HWY_INLINE FloatVec apply(FloatTag d, FloatVec x) {
-  if constexpr (kind == Unary::exp) return exp_or_infinity(d, x);
-  if constexpr (kind == Unary::log) return log_or_nan(d, x);
+HWY_INLINE VF32 apply(F32 d, VF32 x) {
+  if constexpr (kind == Unary::exp) return exp(d, x);
+  if constexpr (kind == Unary::log) return log(d, x);
   if constexpr (kind == Unary::sqrt) return hn::Sqrt(x);
   if constexpr (kind == Unary::square) return hn::Mul(x, x);
   if constexpr (kind == Unary::reciprocal) return hn::Div(hn::Set(d, 1.0f), x);
@@ -38,8 +24,8 @@ HWY_INLINE FloatVec apply(FloatTag d, FloatVec x) {
 }
 
 template <Unary kind>
-HWY_INLINE FloatVec derivative(FloatTag d, FloatVec saved) {
-  const FloatVec one = hn::Set(d, 1.0f);
+HWY_INLINE VF32 derivative(F32 d, VF32 saved) {
+  const VF32 one = hn::Set(d, 1.0f);
   if constexpr (kind == Unary::exp) return saved;
   if constexpr (kind == Unary::log) return hn::Div(one, saved);
   if constexpr (kind == Unary::sqrt) return hn::Div(hn::Set(d, 0.5f), saved);
@@ -67,31 +53,31 @@ HWY_INLINE void with_unary(Unary kind, F&& f) {
   }
 }
 
-void unary_block(Unary kind, const float* x, std::size_t n, float* y) {
-  const FloatTag d;
+void unary_block(Unary kind, const float* x, std::int64_t n, float* y) {
+  const F32 d;
   with_unary(kind, [&]<Unary constant>() {
-    const auto f = [d](FloatVec v) { return hn::IfThenElse(hn::IsNaN(v), v, apply<constant>(d, v)); };
-    transform(n, y, false, f, x);
+    transform(
+        n, y, false, [d](VF32 v) { return apply<constant>(d, v); }, x);
   });
 }
 
-void unary_grad_block(Unary kind, const float* saved, const float* dy, std::size_t n, float* dx, bool accumulate) {
-  const FloatTag d;
+void unary_grad_block(Unary kind, const float* saved, const float* dy, std::int64_t n, float* dx, bool accumulate) {
+  const F32 d;
   with_unary(kind, [&]<Unary constant>() {
-    const auto chain = [d](FloatVec s, FloatVec g) { return hn::Mul(g, derivative<constant>(d, s)); };
+    const auto chain = [d](VF32 s, VF32 g) { return hn::Mul(g, derivative<constant>(d, s)); };
     transform(n, dx, accumulate, chain, saved, dy);
   });
 }
 
-void affine_block(const float* x, std::size_t n, float scale, float shift, float* y, bool accumulate) {
-  const FloatTag d;
-  const FloatVec a = hn::Set(d, scale), b = hn::Set(d, shift);
+void affine_block(const float* x, std::int64_t n, float scale, float shift, float* y, bool accumulate) {
+  const F32 d;
+  const VF32 a = hn::Set(d, scale), b = hn::Set(d, shift);
   transform(
-      n, y, accumulate, [=](FloatVec v) { return hn::MulAdd(a, v, b); }, x);
+      n, y, accumulate, [=](VF32 v) { return hn::MulAdd(a, v, b); }, x);
 }
 
 template <Binary kind>
-HWY_INLINE FloatVec combine(FloatTag d, FloatVec a, FloatVec b) {
+HWY_INLINE VF32 combine(F32 d, VF32 a, VF32 b) {
   if constexpr (kind == Binary::add) return hn::Add(a, b);
   if constexpr (kind == Binary::sub) return hn::Sub(a, b);
   if constexpr (kind == Binary::mul) return hn::Mul(a, b);
@@ -101,22 +87,22 @@ HWY_INLINE FloatVec combine(FloatTag d, FloatVec a, FloatVec b) {
 
 // One stretch of a row; an operand with step 0 is one number.
 template <Binary kind>
-HWY_INLINE void binary_run(const Broadcast::Axis& axis, const float* a, const float* b, float* y, std::size_t n,
+HWY_INLINE void binary_run(const Broadcast::Axis& axis, const float* a, const float* b, float* y, std::int64_t n,
                            bool accumulate) {
-  const FloatTag d;
+  const F32 d;
   if (axis.a_step && axis.b_step) {
     transform(
-        n, y, accumulate, [d](FloatVec u, FloatVec v) { return combine<kind>(d, u, v); }, a, b);
+        n, y, accumulate, [d](VF32 u, VF32 v) { return combine<kind>(d, u, v); }, a, b);
   } else if (axis.a_step) {
-    const FloatVec fixed = hn::Set(d, *b);
+    const VF32 fixed = hn::Set(d, *b);
     transform(
-        n, y, accumulate, [=](FloatVec u) { return combine<kind>(d, u, fixed); }, a);
+        n, y, accumulate, [=](VF32 u) { return combine<kind>(d, u, fixed); }, a);
   } else if (axis.b_step) {
-    const FloatVec fixed = hn::Set(d, *a);
+    const VF32 fixed = hn::Set(d, *a);
     transform(
-        n, y, accumulate, [=](FloatVec v) { return combine<kind>(d, fixed, v); }, b);
+        n, y, accumulate, [=](VF32 v) { return combine<kind>(d, fixed, v); }, b);
   } else {
-    const FloatVec fixed = combine<kind>(d, hn::Set(d, *a), hn::Set(d, *b));
+    const VF32 fixed = combine<kind>(d, hn::Set(d, *a), hn::Set(d, *b));
     transform(n, y, accumulate, [=] { return fixed; });
   }
 }
@@ -124,7 +110,7 @@ HWY_INLINE void binary_run(const Broadcast::Axis& axis, const float* a, const fl
 template <Binary kind>
 void binary_runs(const Broadcast& plan, const float* a, const float* b, float* y, bool accumulate) {
   for_each_run(plan, [&](std::int64_t ai, std::int64_t bi, std::int64_t yi, std::int64_t length) {
-    binary_run<kind>(plan.inner(), a + ai, b + bi, y + yi, static_cast<std::size_t>(length), accumulate);
+    binary_run<kind>(plan.inner(), a + ai, b + bi, y + yi, length, accumulate);
   });
 }
 
@@ -156,21 +142,21 @@ HWY_EXPORT(binary_broadcast);
 
 void unary_f32(Unary kind, const float* x, std::int64_t n, float* y) {
   parallel_for(n, grain, [=](std::int64_t begin, std::int64_t end) {
-    HWY_DYNAMIC_DISPATCH(unary_block)(kind, x + begin, static_cast<std::size_t>(end - begin), y + begin);
+    HWY_DYNAMIC_DISPATCH(unary_block)(kind, x + begin, end - begin, y + begin);
   });
 }
 
 void unary_grad_f32(Unary kind, const float* saved, const float* dy, std::int64_t n, float* dx, bool accumulate) {
   parallel_for(n, grain, [=](std::int64_t begin, std::int64_t end) {
     HWY_DYNAMIC_DISPATCH(unary_grad_block)
-    (kind, saved + begin, dy + begin, static_cast<std::size_t>(end - begin), dx + begin, accumulate);
+    (kind, saved + begin, dy + begin, end - begin, dx + begin, accumulate);
   });
 }
 
 void affine_f32(const float* x, std::int64_t n, double scale, double shift, float* y, bool accumulate) {
   const auto a = static_cast<float>(scale), b = static_cast<float>(shift);
   parallel_for(n, grain, [=](std::int64_t begin, std::int64_t end) {
-    HWY_DYNAMIC_DISPATCH(affine_block)(x + begin, static_cast<std::size_t>(end - begin), a, b, y + begin, accumulate);
+    HWY_DYNAMIC_DISPATCH(affine_block)(x + begin, end - begin, a, b, y + begin, accumulate);
   });
 }
 

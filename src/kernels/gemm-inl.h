@@ -22,6 +22,7 @@
 #endif
 
 #include "kernels/math-inl.h"
+#include "kernels/vector-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace fovea::kernels::HWY_NAMESPACE {
@@ -34,7 +35,7 @@ constexpr int tile_rows = 6;
 #else
 constexpr int tile_rows = 4;
 #endif
-HWY_INLINE std::int64_t tile_columns() { return 2 * static_cast<std::int64_t>(hn::Lanes(hn::ScalableTag<float>())); }
+HWY_INLINE std::int64_t tile_columns() { return 2 * static_cast<std::int64_t>(hn::Lanes(F32())); }
 constexpr std::int64_t max_tile = tile_rows * 2 * HWY_MAX_BYTES / static_cast<int>(sizeof(float));
 
 constexpr std::int64_t k_block = 512;    // terms summed before the result is touched
@@ -53,10 +54,9 @@ struct KBlock {
 template <bool packed>
 HWY_INLINE void multiply_tile(const float* const* HWY_RESTRICT table, std::int64_t segments, std::int64_t length,
                               const float* HWY_RESTRICT b, float* HWY_RESTRICT out) {
-  const hn::ScalableTag<float> d;
-  using V = hn::Vec<decltype(d)>;
+  const F32 d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  V left[tile_rows], right[tile_rows];
+  VF32 left[tile_rows], right[tile_rows];
 #pragma GCC unroll 8
   for (int i = 0; i < tile_rows; ++i) left[i] = right[i] = hn::Zero(d);
   for (std::int64_t s = 0; s < segments; ++s, table += tile_rows) {
@@ -64,10 +64,10 @@ HWY_INLINE void multiply_tile(const float* const* HWY_RESTRICT table, std::int64
 #pragma GCC unroll 8
     for (int i = 0; i < tile_rows; ++i) rows[i] = table[packed ? 0 : i];
     for (std::int64_t k = 0; k < length; ++k, b += 2 * lanes) {
-      const V b0 = hn::Load(d, b), b1 = hn::Load(d, b + lanes);
+      const VF32 b0 = hn::Load(d, b), b1 = hn::Load(d, b + lanes);
 #pragma GCC unroll 8
       for (int i = 0; i < tile_rows; ++i) {
-        const V a = hn::Set(d, packed ? rows[0][k * tile_rows + i] : rows[i][k]);
+        const VF32 a = hn::Set(d, packed ? rows[0][k * tile_rows + i] : rows[i][k]);
         left[i] = hn::MulAdd(a, b0, left[i]);
         right[i] = hn::MulAdd(a, b1, right[i]);
       }
@@ -78,20 +78,6 @@ HWY_INLINE void multiply_tile(const float* const* HWY_RESTRICT table, std::int64
     hn::Store(left[i], d, out + 2 * i * lanes);
     hn::Store(right[i], d, out + (2 * i + 1) * lanes);
   }
-}
-
-// The first `count` elements, zero beyond.
-template <class D>
-HWY_INLINE hn::Vec<D> load_first(D d, const float* from, std::int64_t count) {
-  HWY_ALIGN float buffer[HWY_MAX_BYTES / sizeof(float)] = {};
-  for (std::int64_t j = 0; j < count; ++j) buffer[j] = from[j];
-  return hn::Load(d, buffer);
-}
-template <class D>
-HWY_INLINE void store_first(D d, hn::Vec<D> v, float* to, std::int64_t count) {
-  HWY_ALIGN float buffer[HWY_MAX_BYTES / sizeof(float)];
-  hn::Store(v, d, buffer);
-  for (std::int64_t j = 0; j < count; ++j) to[j] = buffer[j];
 }
 
 // Where one tile goes and what is done to it. Offsets are from the start of the result.
@@ -105,34 +91,22 @@ struct TileTarget {
 
 template <Activation kind>
 HWY_INLINE void store_tile(const float* HWY_RESTRICT tile, const TileTarget& to, const Epilogue<float>& e) {
-  const hn::ScalableTag<float> d;
-  using V = hn::Vec<decltype(d)>;
+  const F32 d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   for (std::int64_t i = 0; i < to.count; ++i) {
     float* c = to.rows[i] + to.column;
     const std::int64_t offset = c - to.origin;
-    for (std::int64_t j = 0; j < to.columns; j += lanes) {
-      const std::int64_t count = std::min(lanes, to.columns - j);
-      const bool whole = count == lanes;
-      const auto load = [&](const float* from)
-                            HWY_ATTR { return whole ? hn::LoadU(d, from) : load_first(d, from, count); };
-      const auto store = [&](V v, float* at) HWY_ATTR {
-        if (whole) {
-          hn::StoreU(v, d, at);
-        } else {
-          store_first(d, v, at, count);
-        }
-      };
-      V v = hn::Load(d, tile + 2 * i * lanes + j);
-      if (to.add) v = hn::Add(v, load(c + j));
+    for_lanes(to.columns, [&](std::int64_t j, auto some) {
+      VF32 v = hn::Load(d, tile + 2 * i * lanes + j);
+      if (to.add) v = hn::Add(v, some.load(c + j));
       if (to.last) {
-        if (e.bias) v = hn::Add(v, load(e.bias + to.column + j));
-        if (e.preactivation) store(v, e.preactivation + offset + j);
+        if (e.bias) v = hn::Add(v, some.load(e.bias + to.column + j));
+        if (e.preactivation) some.store(v, e.preactivation + offset + j);
         v = activate<kind>(d, v);
-        if (e.residual) v = hn::Add(v, load(e.residual + offset + j));
+        if (e.residual) v = hn::Add(v, some.load(e.residual + offset + j));
       }
-      store(v, c + j);
-    }
+      some.store(v, c + j);
+    });
   }
 }
 

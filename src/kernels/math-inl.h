@@ -14,38 +14,51 @@ HWY_BEFORE_NAMESPACE();
 namespace fovea::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// e^x; arguments beyond the range of f32 saturate at its ends.
-template <class D, class V>
-HWY_INLINE V exp(D d, V x) {
-  return hn::Exp(d, hn::Min(x, hn::Set(d, 88.72283f)));
+// f(x), or x where it is NaN: what Min, Max and Highway's functions make of NaN differs between instruction sets.
+template <class V>
+HWY_INLINE V keep_nan(V x, V f) {
+  return hn::IfThenElse(hn::IsNaN(x), x, f);
 }
 
-// Natural logarithm; log 0 is -infinity.
+// e^x; 0 and infinity beyond the range of f32.
+template <class D, class V>
+HWY_INLINE V exp(D d, V x) {
+  const V bounded = hn::Min(x, hn::Set(d, 89.0f));  // e^89 is infinity already; Exp goes astray far above
+  return keep_nan(x, hn::Exp(d, bounded));
+}
+
+// Natural logarithm; log 0 is -infinity, NaN below.
 template <class D, class V>
 HWY_INLINE V log(D d, V x) {
-  const V y = hn::Log(d, hn::Max(x, hn::Set(d, 1.17549435e-38f)));
-  return hn::IfThenElse(hn::Eq(x, hn::Zero(d)), hn::Set(d, -__builtin_inff()), y);
+  const V infinity = hn::Set(d, __builtin_inff()), zero = hn::Zero(d);
+  V y = hn::IfThenElse(hn::Eq(x, infinity), infinity, hn::Log(d, x));
+  y = hn::IfThenElse(hn::Eq(x, zero), hn::Neg(infinity), y);
+  return keep_nan(x, hn::IfThenElse(hn::Lt(x, zero), hn::Set(d, __builtin_nanf("")), y));
 }
 
 template <class D, class V>
 HWY_INLINE V sigmoid(D d, V x) {
   const V one = hn::Set(d, 1.0f);
-  const V bounded = hn::Max(hn::Min(x, hn::Set(d, 88.0f)), hn::Set(d, -88.0f));
-  return hn::Div(one, hn::Add(one, hn::Exp(d, hn::Neg(bounded))));
+  return hn::Div(one, hn::Add(one, exp(d, hn::Neg(x))));
 }
 
 template <class D, class V>
 HWY_INLINE V tanh(D d, V x) {
   const V bounded = hn::Max(hn::Min(x, hn::Set(d, 10.0f)), hn::Set(d, -10.0f));
-  return hn::Tanh(d, bounded);
+  return keep_nan(x, hn::Tanh(d, bounded));
+}
+
+// log(1 + e^x), without overflow.
+template <class D, class V>
+HWY_INLINE V softplus(D d, V x) {
+  return keep_nan(x, hn::Add(hn::Max(x, hn::Zero(d)), hn::Log1p(d, exp(d, hn::Neg(hn::Abs(x))))));
 }
 
 // Error function, to 4e-7: x P(x^2) / Q(x^2), least squares on the interval where erf is not yet 1 in f32.
 template <class D, class V>
 HWY_INLINE V erf(D d, V x) {
   const V edge = hn::Set(d, 3.92f), one = hn::Set(d, 1.0f);
-  const V bounded = hn::Max(hn::Min(x, edge), hn::Neg(edge));
-  const V t = hn::Mul(bounded, bounded);
+  const V size = hn::Abs(x), t = hn::Mul(x, x);
   V p = hn::Set(d, -1.2799296733589927e-08f);
   p = hn::MulAdd(p, t, hn::Set(d, 4.60912906419253e-06f));
   p = hn::MulAdd(p, t, hn::Set(d, 0.00037675569183193147f));
@@ -59,8 +72,9 @@ HWY_INLINE V erf(D d, V x) {
   q = hn::MulAdd(q, t, hn::Set(d, 0.11387395858764648f));
   q = hn::MulAdd(q, t, hn::Set(d, 0.49740588665008545f));
   q = hn::MulAdd(q, t, one);
-  const V y = hn::Div(hn::Mul(bounded, p), q);
-  return hn::Max(hn::Min(y, one), hn::Neg(one));
+  const V y = hn::Div(hn::Mul(size, p), q);
+  const auto is_one = hn::Or(hn::Ge(size, edge), hn::Gt(y, one));  // false for NaN, which y then is
+  return hn::CopySignToAbs(hn::IfThenElse(is_one, one, y), x);
 }
 
 constexpr float inv_sqrt2 = 0.70710678118654752f, inv_sqrt_2pi = 0.39894228040143268f;

@@ -48,28 +48,22 @@ template <Fold fold>
 constexpr float neutral = fold == Fold::max ? -__builtin_inff() : 0.0f;
 
 template <Fold fold>
-HWY_INLINE FloatVec fold_in(FloatVec total, FloatVec term) {
+HWY_INLINE VF32 fold_in(VF32 total, VF32 term) {
   if constexpr (fold != Fold::max) return hn::Add(total, term);
   return hn::IfThenElse(hn::Or(hn::Gt(term, total), hn::IsNaN(term)), term, total);  // Max may lose NaN
 }
 
-template <Fold fold>
-HWY_INLINE FloatVec whole_term(FloatTag d, const Level& level, std::int64_t at) {
-  const FloatVec x = hn::LoadU(d, level.x + at);
-  if constexpr (fold == Fold::dot) return hn::Mul(x, hn::LoadU(d, level.z + at));
-  return x;
-}
-template <Fold fold>
-HWY_INLINE FloatVec tail_term(FloatTag d, const Level& level, std::int64_t at, std::size_t n) {
-  const FloatVec x = load_tail(d, level.x + at, n, neutral<fold>);
-  if constexpr (fold == Fold::dot) return hn::Mul(x, load_tail(d, level.z + at, n, neutral<fold>));
+template <Fold fold, class Lanes = WholeVector>
+HWY_INLINE VF32 load_term(const Level& level, std::int64_t at, const Lanes& lanes = {}) {
+  const VF32 x = lanes.load(level.x + at, neutral<fold>);
+  if constexpr (fold == Fold::dot) return hn::Mul(x, lanes.load(level.z + at, neutral<fold>));
   return x;
 }
 
 template <Fold fold>
-HWY_INLINE float fold_lanes(FloatTag d, FloatVec v) {
+HWY_INLINE float fold_lanes(F32 d, VF32 v) {
   if constexpr (fold != Fold::max) return hn::GetLane(hn::SumOfLanes(d, v));
-  HWY_ALIGN float lanes[hn::MaxLanes(FloatTag())];
+  HWY_ALIGN float lanes[hn::MaxLanes(F32())];
   hn::Store(v, d, lanes);
   float largest = lanes[0];
   for (std::size_t i = 1; i < hn::Lanes(d); ++i) {
@@ -81,53 +75,49 @@ HWY_INLINE float fold_lanes(FloatTag d, FloatVec v) {
 // n neighbouring numbers from `at` on, with four running totals to hide the latency of the addition.
 template <Fold fold>
 HWY_INLINE float fold_row(const Level& level, std::int64_t at, std::int64_t n) {
-  const FloatTag d;
+  const F32 d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  FloatVec a = hn::Set(d, neutral<fold>), b = a, c = a, e = a;
+  VF32 a = hn::Set(d, neutral<fold>), b = a, c = a, e = a;
   std::int64_t i = 0;
   for (; i + 4 * lanes <= n; i += 4 * lanes) {
-    a = fold_in<fold>(a, whole_term<fold>(d, level, at + i));
-    b = fold_in<fold>(b, whole_term<fold>(d, level, at + i + lanes));
-    c = fold_in<fold>(c, whole_term<fold>(d, level, at + i + 2 * lanes));
-    e = fold_in<fold>(e, whole_term<fold>(d, level, at + i + 3 * lanes));
+    a = fold_in<fold>(a, load_term<fold>(level, at + i));
+    b = fold_in<fold>(b, load_term<fold>(level, at + i + lanes));
+    c = fold_in<fold>(c, load_term<fold>(level, at + i + 2 * lanes));
+    e = fold_in<fold>(e, load_term<fold>(level, at + i + 3 * lanes));
   }
-  for (; i + lanes <= n; i += lanes) a = fold_in<fold>(a, whole_term<fold>(d, level, at + i));
-  if (i < n) b = fold_in<fold>(b, tail_term<fold>(d, level, at + i, static_cast<std::size_t>(n - i)));
+  for (; i + lanes <= n; i += lanes) a = fold_in<fold>(a, load_term<fold>(level, at + i));
+  if (i < n) b = fold_in<fold>(b, load_term<fold>(level, at + i, PartialVector{static_cast<std::size_t>(n - i)}));
   return fold_lanes<fold>(d, fold_in<fold>(fold_in<fold>(a, b), fold_in<fold>(c, e)));
 }
 
 // `rows` rows of n columns from `at` on.
 template <Fold fold>
 HWY_INLINE void fold_columns(const Level& level, std::int64_t at, std::int64_t rows, std::int64_t n, float* out) {
-  const FloatTag d;
+  const F32 d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  const FloatVec start = hn::Set(d, neutral<fold>);
-  const auto put = [&](FloatVec v, std::int64_t j) {
-    hn::StoreU(level.accumulate ? hn::Add(v, hn::LoadU(d, out + j)) : v, d, out + j);
-  };
+  const VF32 start = hn::Set(d, neutral<fold>);
   std::int64_t j = 0;
   for (; j + 4 * lanes <= n; j += 4 * lanes) {
-    FloatVec a = start, b = start, c = start, e = start;
+    VF32 a = start, b = start, c = start, e = start;
     for (std::int64_t i = 0, p = at + j; i < rows; ++i, p += level.inner) {
-      a = fold_in<fold>(a, whole_term<fold>(d, level, p));
-      b = fold_in<fold>(b, whole_term<fold>(d, level, p + lanes));
-      c = fold_in<fold>(c, whole_term<fold>(d, level, p + 2 * lanes));
-      e = fold_in<fold>(e, whole_term<fold>(d, level, p + 3 * lanes));
+      a = fold_in<fold>(a, load_term<fold>(level, p));
+      b = fold_in<fold>(b, load_term<fold>(level, p + lanes));
+      c = fold_in<fold>(c, load_term<fold>(level, p + 2 * lanes));
+      e = fold_in<fold>(e, load_term<fold>(level, p + 3 * lanes));
     }
-    put(a, j), put(b, j + lanes), put(c, j + 2 * lanes), put(e, j + 3 * lanes);
+    const WholeVector whole;
+    store_or_add(whole, a, out + j, level.accumulate);
+    store_or_add(whole, b, out + j + lanes, level.accumulate);
+    store_or_add(whole, c, out + j + 2 * lanes, level.accumulate);
+    store_or_add(whole, e, out + j + 3 * lanes, level.accumulate);
   }
-  for (; j + lanes <= n; j += lanes) {
-    FloatVec a = start;
-    for (std::int64_t i = 0; i < rows; ++i) a = fold_in<fold>(a, whole_term<fold>(d, level, at + i * level.inner + j));
-    put(a, j);
-  }
-  if (j == n) return;
-  const auto rest = static_cast<std::size_t>(n - j);
-  FloatVec a = start;
-  for (std::int64_t i = 0; i < rows; ++i)
-    a = fold_in<fold>(a, tail_term<fold>(d, level, at + i * level.inner + j, rest));
-  if (level.accumulate) a = hn::Add(a, load_tail(d, out + j, rest, 0.0f));
-  store_tail(a, d, out + j, rest);
+  for_lanes(n - j, [&](std::int64_t k, auto some) {
+    VF32 a = start;
+    for (std::int64_t i = 0; i < rows; ++i) {
+      a = fold_in<fold>(a, load_term<fold>(level, at + i * level.inner + j + k, some));
+    }
+    store_or_add(some, a, out + j + k, level.accumulate);
+  });
 }
 
 template <Fold fold>

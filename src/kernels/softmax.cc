@@ -15,47 +15,43 @@ HWY_BEFORE_NAMESPACE();
 namespace fovea::kernels::HWY_NAMESPACE {
 namespace {
 
-void softmax_rows(const float* x, std::int64_t rows, std::size_t n, float* y) {
-  const RowTag d;
+void softmax_rows(const float* x, std::int64_t rows, std::int64_t n, float* y) {
+  const F32 d;
   for (std::int64_t r = 0; r < rows; ++r, x += n, y += n) {
     const double total = row_exp_sum<true>(x, n, row_max(x, n), y);
-    const RowVec scale = hn::Set(d, static_cast<float>(1 / total));
-    for (std::size_t i = 0; i < n; i += hn::Lanes(d)) {
-      store_first(hn::Mul(load_first(d, y + i, n - i, 0), scale), d, y + i, n - i);
-    }
+    const VF32 scale = hn::Set(d, static_cast<float>(1 / total));
+    for_lanes(n, [&](std::int64_t i, auto lanes) { lanes.store(hn::Mul(lanes.load(y + i), scale), y + i); });
   }
 }
 
-void softmax_grad_rows(const float* y, const float* dy, std::int64_t rows, std::size_t n, float* dx, bool accumulate) {
-  const RowTag d;
+void softmax_grad_rows(const float* y, const float* dy, std::int64_t rows, std::int64_t n, float* dx, bool accumulate) {
+  const F32 d;
   for (std::int64_t r = 0; r < rows; ++r, y += n, dy += n, dx += n) {
-    const RowVec dot = hn::Set(d, static_cast<float>(row_dot(y, dy, n)));
-    for (std::size_t i = 0; i < n; i += hn::Lanes(d)) {
-      const RowVec centred = hn::Sub(load_first(d, dy + i, n - i, 0), dot);
-      put_first(hn::Mul(load_first(d, y + i, n - i, 0), centred), d, dx + i, n - i, accumulate);
-    }
+    const VF32 dot = hn::Set(d, static_cast<float>(row_dot(y, dy, n)));
+    for_lanes(n, [&](std::int64_t i, auto lanes) {
+      const VF32 centred = hn::Sub(lanes.load(dy + i), dot);
+      store_or_add(lanes, hn::Mul(lanes.load(y + i), centred), dx + i, accumulate);
+    });
   }
 }
 
-void log_softmax_rows(const float* x, std::int64_t rows, std::size_t n, float* y) {
-  const RowTag d;
+void log_softmax_rows(const float* x, std::int64_t rows, std::int64_t n, float* y) {
+  const F32 d;
   for (std::int64_t r = 0; r < rows; ++r, x += n, y += n) {
-    const RowVec logsumexp = hn::Set(d, row_logsumexp(x, n));
-    for (std::size_t i = 0; i < n; i += hn::Lanes(d)) {
-      store_first(hn::Sub(load_first(d, x + i, n - i, 0), logsumexp), d, y + i, n - i);
-    }
+    const VF32 logsumexp = hn::Set(d, row_logsumexp(x, n));
+    for_lanes(n, [&](std::int64_t i, auto lanes) { lanes.store(hn::Sub(lanes.load(x + i), logsumexp), y + i); });
   }
 }
 
-void log_softmax_grad_rows(const float* y, const float* dy, std::int64_t rows, std::size_t n, float* dx,
+void log_softmax_grad_rows(const float* y, const float* dy, std::int64_t rows, std::int64_t n, float* dx,
                            bool accumulate) {
-  const RowTag d;
+  const F32 d;
   for (std::int64_t r = 0; r < rows; ++r, y += n, dy += n, dx += n) {
-    const RowVec total = hn::Set(d, static_cast<float>(row_sum(dy, n)));
-    for (std::size_t i = 0; i < n; i += hn::Lanes(d)) {
-      const RowVec p = exp_keeping_nan(d, load_first(d, y + i, n - i, 0));
-      put_first(hn::NegMulAdd(p, total, load_first(d, dy + i, n - i, 0)), d, dx + i, n - i, accumulate);
-    }
+    const VF32 total = hn::Set(d, static_cast<float>(row_sum(dy, n)));
+    for_lanes(n, [&](std::int64_t i, auto lanes) {
+      const VF32 p = exp(d, lanes.load(y + i));
+      store_or_add(lanes, hn::NegMulAdd(p, total, lanes.load(dy + i)), dx + i, accumulate);
+    });
   }
 }
 
@@ -85,7 +81,7 @@ void for_row_blocks(std::int64_t rows, std::int64_t n, F&& body) {
 
 void softmax_forward_f32(const float* x, std::int64_t rows, std::int64_t n, float* y) {
   for_row_blocks(rows, n, [&](std::int64_t first, std::int64_t count) {
-    HWY_DYNAMIC_DISPATCH(softmax_rows)(x + first * n, count, static_cast<std::size_t>(n), y + first * n);
+    HWY_DYNAMIC_DISPATCH(softmax_rows)(x + first * n, count, n, y + first * n);
   });
 }
 
@@ -94,13 +90,13 @@ void softmax_backward_f32(const float* y, const float* dy, std::int64_t rows, st
   for_row_blocks(rows, n, [&](std::int64_t first, std::int64_t count) {
     const std::int64_t at = first * n;
     HWY_DYNAMIC_DISPATCH(softmax_grad_rows)
-    (y + at, dy + at, count, static_cast<std::size_t>(n), dx + at, accumulate);
+    (y + at, dy + at, count, n, dx + at, accumulate);
   });
 }
 
 void log_softmax_forward_f32(const float* x, std::int64_t rows, std::int64_t n, float* y) {
   for_row_blocks(rows, n, [&](std::int64_t first, std::int64_t count) {
-    HWY_DYNAMIC_DISPATCH(log_softmax_rows)(x + first * n, count, static_cast<std::size_t>(n), y + first * n);
+    HWY_DYNAMIC_DISPATCH(log_softmax_rows)(x + first * n, count, n, y + first * n);
   });
 }
 
@@ -109,7 +105,7 @@ void log_softmax_backward_f32(const float* y, const float* dy, std::int64_t rows
   for_row_blocks(rows, n, [&](std::int64_t first, std::int64_t count) {
     const std::int64_t at = first * n;
     HWY_DYNAMIC_DISPATCH(log_softmax_grad_rows)
-    (y + at, dy + at, count, static_cast<std::size_t>(n), dx + at, accumulate);
+    (y + at, dy + at, count, n, dx + at, accumulate);
   });
 }
 

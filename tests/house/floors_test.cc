@@ -57,4 +57,31 @@ TEST(House, PublicHeadersAvoidHeavyOnes) {
   }
 }
 
+std::set<std::string> included(const fs::path& header) {
+  const std::regex include("#include \"(fovea/[^\"]*)\"");
+  std::set<std::string> names;
+  std::ifstream in(header);
+  for (std::string line; std::getline(in, line);) {
+    std::smatch match;
+    if (std::regex_search(line, match, include)) names.insert(match[1]);
+  }
+  return names;
+}
+
+TEST(House, UmbrellasListTheirFolders) {
+  const fs::path include = fs::path(FOVEA_SOURCE_DIR) / "include", root = include / "fovea";
+  std::set<std::string> umbrellas;
+  for (const auto& folder : fs::directory_iterator(root)) {
+    const std::string name = folder.path().filename().string();
+    if (!folder.is_directory() || name == "interop") continue;
+    std::set<std::string> headers;  // not those of subfolders, which are private
+    for (const auto& file : fs::directory_iterator(folder)) {
+      if (file.path().extension() == ".h") headers.insert(fs::relative(file.path(), include).string());
+    }
+    EXPECT_EQ(included(root / (name + ".h")), headers) << "fovea/" << name << ".h";
+    if (name != "testing") umbrellas.insert("fovea/" + name + ".h");
+  }
+  EXPECT_EQ(included(root / "fovea.h"), umbrellas);
+}
+
 }  // namespace

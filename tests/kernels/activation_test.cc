@@ -6,6 +6,7 @@
 #include "fovea/tensor/factory.h"
 #include "fovea/tensor/reduce.h"
 #include "fovea/testing/gradcheck.h"
+#include "special_numbers.h"
 
 namespace fovea {
 namespace {
@@ -28,6 +29,23 @@ TEST(ActivationKernelTest, EqualsTheReferenceAtEveryTail) {
         kernels::activation_grad_reference(kind, wide_x.data<double>(), wide_dy.data<double>(), n,
                                            wide_dx.mutable_data<double>(), accumulate);
         EXPECT_LT(testing::relative_error(dx, wide_dx, 1e-3), 2e-6) << isa << " " << static_cast<int>(kind) << " " << n;
+      }
+    }
+  });
+}
+
+TEST(ActivationKernelTest, SpecialNumbersEqualTheReference) {
+  testing::for_each_isa([](const std::string& isa) {
+    for (Activation kind : all_activations) {
+      for (float special : special_numbers) {
+        const std::string what = isa + " activation " + std::to_string(static_cast<int>(kind));
+        const std::vector<float> x(special_count, special), dy(special_count, 1);
+        std::vector<float> y(special_count), dx(special_count);
+        kernels::activation_f32(kind, x.data(), special_count, y.data());
+        expect_all(y, kernels::activate_reference(kind, static_cast<double>(special)), what, special);
+        kernels::activation_grad_f32(kind, x.data(), dy.data(), special_count, dx.data(), false);
+        expect_all(dx, kernels::activate_grad_reference(kind, static_cast<double>(special)), what + " gradient",
+                   special);
       }
     }
   });

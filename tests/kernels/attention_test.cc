@@ -85,10 +85,16 @@ TEST_P(AttentionKernel, MatchesTheReferenceInStridedMatrices) {
   });
 }
 
+std::string case_name(const ::testing::TestParamInfo<AttentionKernel::ParamType>& test) {
+  const auto [head_dim, kind, accumulate] = test.param;
+  return std::to_string(head_dim) + (kind == AttentionKind::causal ? "_causal" : "_full") + (accumulate ? "_add" : "");
+}
+
 INSTANTIATE_TEST_SUITE_P(Shapes, AttentionKernel,
                          ::testing::Combine(::testing::Values(1, 3, 8, 17, 33),
                                             ::testing::Values(AttentionKind::full, AttentionKind::causal),
-                                            ::testing::Bool()));
+                                            ::testing::Bool()),
+                         case_name);
 
 TEST(AttentionKernelScores, LargeScoresDoNotOverflow) {
   const std::vector<std::int64_t> offsets{0, 2};

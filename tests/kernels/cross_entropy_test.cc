@@ -96,7 +96,8 @@ TEST_P(CrossEntropyKernel, SoftMatchesTheReferenceForEveryTailLength) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Smoothing, CrossEntropyKernel, ::testing::Values(0.0, 0.1));
+INSTANTIATE_TEST_SUITE_P(Smoothing, CrossEntropyKernel, ::testing::Values(0.0, 0.1),
+                         [](const auto& test) { return test.param > 0 ? "smoothed" : "plain"; });
 
 }  // namespace
 }  // namespace fovea::kernels

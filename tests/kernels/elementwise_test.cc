@@ -8,6 +8,7 @@
 #include "fovea/core/rng.h"
 #include "fovea/kernels/elementwise_reference.h"
 #include "fovea/testing/gradcheck.h"
+#include "special_numbers.h"
 
 namespace fovea {
 namespace {
@@ -65,6 +66,24 @@ TEST(ElementwiseKernelTest, UnaryEqualsTheReferenceAtEveryTail) {
         kernels::unary_grad_reference(kind, from_y ? wide_y.data() : wide_x.data(), wide_dy.data(), n, wide_dx.data(),
                                       n % 2);
         expect_close(dx, wide_dx, what + " gradient");
+      }
+    }
+  });
+}
+
+TEST(ElementwiseKernelTest, UnaryOfSpecialNumbersEqualsTheReference) {
+  testing::for_each_isa([](const std::string& isa) {
+    for (Unary kind : all_unary) {
+      for (float special : special_numbers) {
+        const std::string what = isa + " function " + std::to_string(static_cast<int>(kind));
+        const std::vector<float> x(special_count, special), dy(special_count, 1);
+        std::vector<float> y(special_count), dx(special_count);
+        kernels::unary_f32(kind, x.data(), special_count, y.data());
+        expect_all(y, kernels::unary_reference(kind, static_cast<double>(special)), what, special);
+        const std::vector<float>& saved = kernels::grad_reads_result(kind) ? y : x;
+        kernels::unary_grad_f32(kind, saved.data(), dy.data(), special_count, dx.data(), false);
+        const double slope = kernels::unary_grad_reference(kind, static_cast<double>(saved[0]));
+        expect_all(dx, slope, what + " gradient", special);
       }
     }
   });

@@ -60,6 +60,22 @@ TEST(SoftmaxKernel, MatchesTheReferenceForEveryTailLength) {
   }
 }
 
+TEST(SoftmaxKernel, NanAnywhereReachesItsWholeRowAndNoOther) {
+  constexpr std::int64_t n = 37;
+  fovea::testing::for_each_isa([](const std::string& isa) {
+    for (std::size_t place = 0; place < n; ++place) {
+      std::vector<float> x = narrow(normal_values(2 * n, 1)), y(x.size()), log(x.size());
+      x[place] = std::nanf("");
+      softmax_forward_f32(x.data(), 2, n, y.data());
+      log_softmax_forward_f32(x.data(), 2, n, log.data());
+      for (std::size_t i = 0; i < x.size(); ++i) {
+        EXPECT_EQ(std::isnan(y[i]), i < n) << isa << " " << place << " " << i;
+        EXPECT_EQ(std::isnan(log[i]), i < n) << isa << " " << place << " " << i;
+      }
+    }
+  });
+}
+
 TEST(SoftmaxKernel, MayWriteOverItsInput) {
   const std::vector<double> x = normal_values(21, 4);
   std::vector<double> y64(21);

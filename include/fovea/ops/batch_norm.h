@@ -8,7 +8,7 @@
 #include "fovea/autograd/var.h"
 #include "fovea/kernels/batch_norm.h"
 #include "fovea/kernels/batch_norm_reference.h"
-#include "fovea/ops/grad_target.h"
+#include "fovea/ops/detail/grad_target.h"
 
 namespace fovea::ops {
 

@@ -1,11 +1,11 @@
 // Two-dimensional convolution.
 #pragma once
 
-#include "fovea/autograd/saved.h"
 #include "fovea/autograd/var.h"
 #include "fovea/kernels/conv.h"
 #include "fovea/kernels/conv_reference.h"
 #include "fovea/ops/detail/product.h"
+#include "fovea/ops/detail/saved_for.h"
 
 namespace fovea::ops {
 
@@ -47,8 +47,8 @@ inline Var conv2d(const Var& x, const Var& weight, const Var& bias = {}, const C
     }
   });
   return record("conv2d", y, {x, weight, bias},
-                [=, x = Saved(weight.requires_grad() ? x.value() : Tensor()),
-                 w = Saved(x.requires_grad() ? weight.value() : Tensor())](const Tensor& dy, Grads& g) {
+                [=, x = detail::saved_for(weight, x.value()), w = detail::saved_for(x, weight.value())](
+                    const Tensor& dy, Grads& g) {
                   dispatch_floating(dy.dtype(), "conv2d", [&]<class T>() {
                     const T* grad = dy.data<T>();
                     if (g.wants(0)) {

@@ -10,7 +10,7 @@
 #include "fovea/kernels/dropout_reference.h"
 #include "fovea/kernels/rows.h"
 #include "fovea/kernels/rows_reference.h"
-#include "fovea/ops/grad_target.h"
+#include "fovea/ops/detail/grad_target.h"
 #include "fovea/tensor/factory.h"
 #include "fovea/tensor/packed.h"
 

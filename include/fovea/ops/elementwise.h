@@ -2,7 +2,8 @@
 #pragma once
 
 #include "fovea/autograd/saved.h"
-#include "fovea/ops/broadcast.h"
+#include "fovea/ops/detail/broadcast.h"
+#include "fovea/ops/detail/saved_for.h"
 #include "fovea/tensor/factory.h"
 
 namespace fovea::ops {
@@ -54,11 +55,6 @@ inline Var affine(const char* name, const Var& x, double scale, double shift) {
   });
 }
 
-// What is kept of one operand for the gradient of the other.
-inline Saved saved_for(const Var& other, const Var& operand) {
-  return other.requires_grad() ? Saved(operand.value()) : Saved();
-}
-
 // Passes dy on to an operand of a sum.
 inline void add_gradient(const char* name, const Tensor& dy, Grads& g, int i, const Shape& shape) {
   if (shape == dy.shape()) return g.add(i, dy);
@@ -105,7 +101,7 @@ inline Var sub(const Var& a, const Var& b) {
 inline Var mul(const Var& a, const Var& b) {
   Tensor y = detail::binary_value("mul", kernels::Binary::mul, a, b);
   return record("mul", y, {a, b},
-                [a = detail::saved_for(b, a), b = detail::saved_for(a, b)](const Tensor& dy, Grads& g) {
+                [a = detail::saved_for(b, a.value()), b = detail::saved_for(a, b.value())](const Tensor& dy, Grads& g) {
                   dispatch_floating(dy.dtype(), "mul", [&]<class T>() {
                     if (g.wants(0)) detail::chain<T>(kernels::Binary::mul, dy, b, g.into(0));
                     if (g.wants(1)) detail::chain<T>(kernels::Binary::mul, dy, a, g.into(1));

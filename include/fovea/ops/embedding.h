@@ -5,7 +5,7 @@
 #include "fovea/autograd/var.h"
 #include "fovea/kernels/rows.h"
 #include "fovea/kernels/rows_reference.h"
-#include "fovea/ops/grad_target.h"
+#include "fovea/ops/detail/grad_target.h"
 
 namespace fovea::ops {
 

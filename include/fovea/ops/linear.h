@@ -4,6 +4,7 @@
 #include "fovea/autograd/saved.h"
 #include "fovea/autograd/var.h"
 #include "fovea/ops/detail/product.h"
+#include "fovea/ops/detail/saved_for.h"
 
 namespace fovea::ops {
 
@@ -36,36 +37,35 @@ inline Var linear(const Var& x, const Var& weight, const Var& bias = {}, Activat
     detail::gemm<T>(rows, out, in, {x.value().data<T>(), in}, {weight.value().data<T>(), in, true}, y.mutable_data<T>(),
                     epilogue);
   });
-  return record(
-      "linear", y, {x, weight, bias, residual},
-      [=, x = Saved(weight.requires_grad() ? x.value() : Tensor()),
-       w = Saved(x.requires_grad() ? weight.value() : Tensor()), before = Saved(before)](const Tensor& dy, Grads& g) {
-        if (g.wants(3)) g.add(3, dy);
-        if (!g.wants(0) && !g.wants(1) && !g.wants(2)) return;
-        dispatch_floating(dy.dtype(), "linear", [&]<class T>() {
-          Tensor product_grad = dy;  // of x W^T + b
-          if (activation != Activation::none) {
-            product_grad = Tensor(dy.shape(), dy.dtype());
-            detail::activation_grad(activation, before->data<T>(), dy.data<T>(), dy.numel(),
-                                    product_grad.mutable_data<T>());
-          }
-          const T* grad = std::as_const(product_grad).template data<T>();
-          if (g.wants(0)) {
-            const GradSlot dx = g.into(0);
-            detail::gemm<T>(rows, in, out, {grad, out}, {w->data<T>(), in}, dx.data<T>(),
-                            {.accumulate = dx.accumulate});
-          }
-          if (g.wants(1)) {
-            const GradSlot dw = g.into(1);
-            detail::gemm<T>(out, in, rows, {grad, out, true}, {x->data<T>(), in}, dw.data<T>(),
-                            {.accumulate = dw.accumulate});
-          }
-          if (g.wants(2)) {
-            const GradSlot db = g.into(2);
-            detail::column_sum(grad, rows, out, db.data<T>(), db.accumulate);
-          }
-        });
-      });
+  return record("linear", y, {x, weight, bias, residual},
+                [=, x = detail::saved_for(weight, x.value()), w = detail::saved_for(x, weight.value()),
+                 before = Saved(before)](const Tensor& dy, Grads& g) {
+                  if (g.wants(3)) g.add(3, dy);
+                  if (!g.wants(0) && !g.wants(1) && !g.wants(2)) return;
+                  dispatch_floating(dy.dtype(), "linear", [&]<class T>() {
+                    Tensor product_grad = dy;  // of x W^T + b
+                    if (activation != Activation::none) {
+                      product_grad = Tensor(dy.shape(), dy.dtype());
+                      detail::activation_grad(activation, before->data<T>(), dy.data<T>(), dy.numel(),
+                                              product_grad.mutable_data<T>());
+                    }
+                    const T* grad = std::as_const(product_grad).template data<T>();
+                    if (g.wants(0)) {
+                      const GradSlot dx = g.into(0);
+                      detail::gemm<T>(rows, in, out, {grad, out}, {w->data<T>(), in}, dx.data<T>(),
+                                      {.accumulate = dx.accumulate});
+                    }
+                    if (g.wants(1)) {
+                      const GradSlot dw = g.into(1);
+                      detail::gemm<T>(out, in, rows, {grad, out, true}, {x->data<T>(), in}, dw.data<T>(),
+                                      {.accumulate = dw.accumulate});
+                    }
+                    if (g.wants(2)) {
+                      const GradSlot db = g.into(2);
+                      detail::column_sum(grad, rows, out, db.data<T>(), db.accumulate);
+                    }
+                  });
+                });
 }
 
 }  // namespace fovea::ops

@@ -1,9 +1,9 @@
 // Matrix product, batched.
 #pragma once
 
-#include "fovea/autograd/saved.h"
 #include "fovea/autograd/var.h"
 #include "fovea/ops/detail/product.h"
+#include "fovea/ops/detail/saved_for.h"
 
 namespace fovea::ops {
 
@@ -73,8 +73,7 @@ inline Var matmul(const Var& a, const Var& b, bool transpose_a = false, bool tra
   });
   return record(
       "matmul", y, {a, b},
-      [=, a = Saved(b.requires_grad() ? a.value() : Tensor()), b = Saved(a.requires_grad() ? b.value() : Tensor())](
-          const Tensor& dy, Grads& g) {
+      [=, a = detail::saved_for(b, a.value()), b = detail::saved_for(a, b.value())](const Tensor& dy, Grads& g) {
         dispatch_floating(dy.dtype(), "matmul", [&]<class T>() {
           const detail::Factor fy{m, n, step, false};
           const auto y_at = [&](bool flipped) {

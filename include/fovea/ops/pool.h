@@ -7,7 +7,7 @@
 #include "fovea/autograd/var.h"
 #include "fovea/kernels/pool.h"
 #include "fovea/kernels/pool_reference.h"
-#include "fovea/ops/grad_target.h"
+#include "fovea/ops/detail/grad_target.h"
 
 namespace fovea::ops {
 

@@ -6,7 +6,7 @@
 
 #include "fovea/autograd/var.h"
 #include "fovea/kernels/resample.h"
-#include "fovea/ops/grad_target.h"
+#include "fovea/ops/detail/grad_target.h"
 
 namespace fovea::ops {
 

@@ -1,0 +1,14 @@
+// What products keep of their operands.
+#pragma once
+
+#include "fovea/autograd/saved.h"
+#include "fovea/autograd/var.h"
+
+namespace fovea::ops::detail {
+
+// What is kept of one operand of a product for the gradient of the other: nothing where that needs none.
+inline Saved saved_for(const Var& other, const Tensor& operand) {
+  return other.requires_grad() ? Saved(operand) : Saved();
+}
+
+}  // namespace fovea::ops::detail
