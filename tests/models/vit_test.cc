@@ -103,6 +103,51 @@ TEST(Vit, PreNormHidesTheScaleOfTheTokens) {
   }
 }
 
+// The row, normalised as a layer norm with gain and bias does.
+std::vector<double> normed(const std::vector<double>& row, const nn::LayerNorm& norm) {
+  const auto n = static_cast<double>(row.size());
+  double mean = 0, variance = 0;
+  for (double x : row) mean += x / n;
+  for (double x : row) variance += (x - mean) * (x - mean) / n;
+  std::vector<double> y;
+  for (double x : row) {
+    const auto i = static_cast<std::int64_t>(y.size());
+    y.push_back((x - mean) / std::sqrt(variance + norm.eps) * norm.weight.value().at(i) + norm.bias.value().at(i));
+  }
+  return y;
+}
+
+// With nothing projected back in the blocks, the tokens arrive at the pool as they were embedded.
+TEST(Vit, PoolsTheNormedClassTokenOrTheMeanOfTheNormedTokens) {
+  for (const bool class_token : {true, false}) {
+    VisionTransformerConfig config = tiny();
+    config.class_token = class_token;
+    config.pre_norm = false;
+    VisionTransformer model = make(config);
+    for (nn::TransformerBlock& block : model.encoder.layers) {
+      for (nn::Linear* back : {&block.self_attn.out_proj, &block.mlp.down}) {
+        back->weight.value().fill(0);
+        back->bias->value().fill(0);
+      }
+    }
+    const Tensor images = testing::random_images(1, 6);
+    const Tensor patches = model.patch_embedding(images, nn::Ctx{}).value();  // (1, 3, 3, 8)
+    const Tensor& positions = model.position_embedding.value();
+    std::vector<double> expected(8);
+    const std::int64_t tokens = class_token ? 1 : 9;
+    for (std::int64_t t = 0; t < tokens; ++t) {
+      std::vector<double> token;
+      for (std::int64_t i = 0; i < 8; ++i) {
+        const double content = class_token ? model.class_embedding->value().at(i) : patches.at(t * 8 + i);
+        token.push_back(content + positions.at(t * 8 + i));
+      }
+      token = normed(token, model.post_layernorm);
+      for (std::size_t i = 0; i < 8; ++i) expected[i] += token[i] / static_cast<double>(tokens);
+    }
+    EXPECT_LT(max_abs_difference(features(model, images), from_values<double>({1, 8}, expected)), 1e-12);
+  }
+}
+
 TEST(Vit, PatchBiasShiftsThePatchesAndNotTheClassToken) {
   VisionTransformerConfig config = tiny();
   config.patch_bias = true;
