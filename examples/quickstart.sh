@@ -21,7 +21,11 @@ echo "Building (some minutes the first time) ..."
 fovea_configure -DFOVEA_BUILD_TESTS=OFF -DFOVEA_BUILD_BENCH=OFF
 fovea_build train_clip evaluate
 
-rm -rf "$output"
+if [ -e "$output" ]; then  # an earlier run is kept
+  earlier="$output.$(date +%Y%m%d-%H%M%S)"
+  mv "$output" "$earlier"
+  echo "The earlier run is now $earlier"
+fi
 build/bin/train_clip --config examples/configs/quickstart.json --output "$output" --set train.minutes="$minutes"
 echo
 build/bin/evaluate --model "$output/model" --task retrieval --data data/emoji_clipart --split test_style

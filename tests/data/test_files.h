@@ -2,6 +2,7 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -15,7 +16,7 @@ namespace fovea::data {
 // A folder that disappears with the object.
 class TempFolder {
  public:
-  TempFolder() : path_(testing::TempDir() + "fovea_" + testing::UnitTest::GetInstance()->current_test_info()->name()) {
+  TempFolder() : path_(testing::TempDir() + "fovea_" + std::to_string(::getpid()) + testing::UnitTest::GetInstance()->current_test_info()->name()) {
     std::filesystem::create_directories(path_);
   }
   ~TempFolder() { std::filesystem::remove_all(path_); }

@@ -1,6 +1,7 @@
 #include "fovea/models/clip_folder.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <filesystem>
 
@@ -16,7 +17,7 @@ namespace fs = std::filesystem;
 
 // A folder that disappears with the test.
 struct TemporaryFolder {
-  std::string path = ::testing::TempDir() + "fovea_clip_folder_test";
+  std::string path = ::testing::TempDir() + "fovea_clip_folder_test_" + std::to_string(::getpid());
   TemporaryFolder() { fs::remove_all(path); }
   ~TemporaryFolder() { fs::remove_all(path); }
   std::string file(const std::string& name) const { return path + "/" + name; }

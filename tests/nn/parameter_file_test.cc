@@ -1,6 +1,7 @@
 #include "fovea/nn/parameter_file.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdio>
 
@@ -36,7 +37,7 @@ struct Model {
 
 // A path that disappears with the test.
 struct TemporaryFile {
-  std::string path = ::testing::TempDir() + "fovea_parameter_file_test.safetensors";
+  std::string path = ::testing::TempDir() + "fovea_parameter_file_test_" + std::to_string(::getpid()) + ".safetensors";
   ~TemporaryFile() { std::remove(path.c_str()); }
 };
 
