@@ -145,12 +145,14 @@ TEST(Config, WrongValuesAreRefusedNamingPathAndExpectation) {
   } wrong[] = {
       {"[]", "the whole is [], expected an object"},
       {R"({"data": 3})", "data is 3, expected an object"},
-      {R"({"data": {"batch_size": "4"}})", "data.batch_size is \"4\", expected a whole number from 1"},
-      {R"({"data": {"batch_size": 0}})", "data.batch_size is 0, expected a whole number from 1"},
-      {R"({"data": {"batch_size": 1.5}})", "data.batch_size is 1.5, expected a whole number from 1"},
-      {R"({"data": {"workers": -1}})", "data.workers is -1, expected a whole number from 0"},
+      {R"({"data": {"batch_size": "4"}})", "data.batch_size is \"4\", expected a whole number from 1 to 1000000000"},
+      {R"({"data": {"batch_size": 0}})", "data.batch_size is 0, expected a whole number from 1 to 1000000000"},
+      {R"({"data": {"batch_size": 1.5}})", "data.batch_size is 1.5, expected a whole number from 1 to 1000000000"},
+      {R"({"data": {"workers": -1}})", "data.workers is -1, expected a whole number from 0 to 1000000000"},
       {R"({"train": {"epochs": 9223372036854775808}})",
-       "train.epochs is 9223372036854775808, expected a whole number from 1"},
+       "train.epochs is 9223372036854775808, expected a whole number from 1 to 1000000000"},
+      {R"({"train": {"minutes": 1e300}})", "train.minutes is 1e+300, expected a number from 0 to 10000000"},
+      {R"({"train": {"seed": -1}})", "train.seed is -1, expected a whole number from 0"},
       {R"({"data": {"path": null}})", "data.path is null, expected text"},
       {R"({"eval": {"splits": "a"}})", "eval.splits is \"a\", expected a list such as [\"one\", \"two\"]"},
       {R"({"eval": {"splits": ["a", 2]}})", "eval.splits.1 is 2, expected text"},
@@ -203,7 +205,7 @@ TEST(ConfigSet, ErrorsNameTheAssignment) {
   EXPECT_EQ(set_error("train.minute=3"),
             "[config] --set train.minute=3: unknown key train.minute\nhint: did you mean train.minutes?");
   EXPECT_EQ(set_error("train.epochs=many"),
-            "[config] --set train.epochs=many: train.epochs is \"many\", expected a whole number from 1");
+            "[config] --set train.epochs=many: train.epochs is \"many\", expected a whole number from 1 to 1000000000");
   EXPECT_EQ(set_error("model.embed=3"),
             "[config] --set model.embed=3: model is \"small-resnet-cbow\", expected an object, to set a part of it");
   EXPECT_EQ(set_error("output"), "[config] --set output: expected KEY=VALUE");
