@@ -45,7 +45,7 @@ int main(int argc, char** argv) {
     using namespace fovea;
     train::Config config = config_file.empty() ? train::Config() : train::load_config(config_file);
     if (!output.empty()) config.output = output;
-    if (threads > 0) config.train.threads = threads;
+    if (threads > 0) train::apply_set(config, concat("train.threads=", threads));
     if (seed >= 0) config.train.seed = static_cast<std::uint64_t>(seed);
     if (!precision.empty()) train::apply_set(config, "train.precision=" + precision);
     for (const std::string& assignment : assignments) train::apply_set(config, assignment);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "fovea/io/file.h"
+#include "fovea/models/presets.h"
 #include "io/json_fields.h"
 
 namespace fovea::train {
@@ -196,6 +197,9 @@ std::vector<std::string> split_key(std::string_view key, const std::string& sour
   return parts;
 }
 
+// A part can be set of a description only, not of a preset's name.
+Json preset_description(const std::string& name) { return Json::parse(models::to_json(models::clip_preset(name))); }
+
 // The value of an assignment. Where there is text now, everything but a quoted text or an object is text as it stands.
 Json parse_value(std::string_view text, const Json& current) {
   Json parsed;
@@ -224,6 +228,7 @@ void apply_set(Config& config, std::string_view assignment) {
   Place place{"[config] " + source + ": ", ""};
   for (const std::string& key : split_key(assignment.substr(0, equals), source)) {
     if (node->is_null()) *node = Json::object();
+    if (node->is_string() && place.path == "model") *node = preset_description(node->get<std::string>());
     if (!node->is_object()) place.fail_with(*node, "an object, to set a part of it");
     node = &(*node)[key];
     place = place / key;

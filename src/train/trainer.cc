@@ -20,7 +20,9 @@ std::string prepared_folder(const std::string& folder) {
   FOVEA_CHECK(!folder.empty(), "[train] output is empty, expected the run folder's name");
   const std::string metrics = folder + "/metrics.jsonl";
   std::error_code error;
-  FOVEA_CHECK(!std::filesystem::exists(metrics, error), "[train] ", folder,
+  // An empty log is what a start that failed leaves behind.
+  const bool holds_run = std::filesystem::exists(metrics, error) && !std::filesystem::is_empty(metrics, error);
+  FOVEA_CHECK(!holds_run, "[train] ", folder,
               " already holds a run\nhint: choose another output, or move the old run away");
   std::filesystem::create_directories(folder, error);
   FOVEA_CHECK(!error, "[train] cannot create the run folder ", folder, ": ", error.message());

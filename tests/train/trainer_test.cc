@@ -268,6 +268,15 @@ TEST_F(TrainerRun, ARunIsNeverOverwritten) {
   EXPECT_TRUE(io::read_file(c.output + "/model/model.safetensors") == first.weights);
 }
 
+TEST_F(TrainerRun, AStartThatFailedIsNoRun) {
+  Config c = config();
+  c.train.epochs = 1;
+  c.output = new_folder();
+  ClipTask task(c);
+  { Trainer not_run(task, c); }
+  EXPECT_EQ(run(task, c).lines.size(), 1u);
+}
+
 TEST_F(TrainerRun, RunFoldersThatCannotBeMadeAreNamed) {
   Config c = config();
   ClipTask task(c);

@@ -80,8 +80,9 @@ FOVEA_API Config parse_config(std::string_view json, const std::string& source =
 // As parse_config, from a file.
 FOVEA_API Config load_config(const std::string& path);
 
-// Changes one key: "train.minutes=10". The value is JSON; text needs no quotes. A part of a model's description or of
-// the image transforms may be set as well: "data.transform.size=64". Throws Error as parse_config does.
+// Changes one key: "train.minutes=10". The value is JSON; text needs no quotes. A part of the image transforms
+// or of the model, which may be a preset, may be set as well: "model.image.patch_size=16". Throws Error as parse_config
+// does.
 FOVEA_API void apply_set(Config& config, std::string_view assignment);
 
 // The whole configuration as JSON text that parse_config reads back to the same values.
