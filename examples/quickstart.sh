@@ -14,6 +14,10 @@ while [ $# -gt 0 ]; do
   esac
 done
 
+case "$minutes" in
+  *[!0-9.]* | *.*.* | . | 0 | 0.0) echo "--minutes is $minutes, expected a number above 0" >&2; exit 2 ;;
+esac
+
 . cmake/setup.sh
 # shellcheck disable=SC2086
 fovea_install $fovea_library_packages

@@ -10,7 +10,14 @@ namespace {
 std::string footer() {
   return "The run folder receives config.json, metrics.jsonl, report.html and model/, which `evaluate` reads.\n\n"
          "  train_clip --config examples/configs/quickstart.json --output out/quickstart\n"
-         "  train_clip --set model=small-vit train.minutes=10 data.path=FOLDER --output out/vit\n\n"
+         "  train_clip --set model=small-vit train.minutes=10 --output out/vit\n\n"
+         "Your own pictures: a folder with a tab-separated captions.tsv, whose first line names the columns and whose\n"
+         "picture paths start from that folder. With the columns image, split and caption, the rows of split "
+         "\"train\"\n"
+         "are trained on and all other splits are scored; without a split column, all rows are trained on:\n\n"
+         "  train_clip --set data.path=FOLDER --output out/mine\n"
+         "  train_clip --set data.path=FOLDER data.split_column= data.batch_size=64 --output out/mine\n\n"
+         "Models: describe_model lists the presets that `model` may name, with their sizes.\n\n"
          "The keys of a configuration, with the values of those that are left out:\n" +
          fovea::train::dump_config({});
 }
@@ -38,7 +45,7 @@ int main(int argc, char** argv) {
     using namespace fovea;
     train::Config config = config_file.empty() ? train::Config() : train::load_config(config_file);
     if (!output.empty()) config.output = output;
-    if (threads > 0) config.train.threads = threads;
+    if (threads > 0) train::apply_set(config, concat("train.threads=", threads));
     if (seed >= 0) config.train.seed = static_cast<std::uint64_t>(seed);
     if (!precision.empty()) train::apply_set(config, "train.precision=" + precision);
     for (const std::string& assignment : assignments) train::apply_set(config, assignment);

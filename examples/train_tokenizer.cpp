@@ -3,15 +3,14 @@
 //   train_tokenizer --output tokenizer.json
 //   train_tokenizer --source src/text/default_vocabulary.cc      the vocabulary compiled into the library
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <cstdint>
-#include <fstream>
-#include <iostream>
-#include <sstream>
+#include <cstdio>
 #include <string>
 #include <vector>
 
 #include "fovea/core/error.h"
+#include "fovea/data/table.h"
+#include "fovea/io/file.h"
 #include "fovea/text/bpe_trainer.h"
 #include "fovea/text/tokenizer.h"
 
@@ -19,50 +18,30 @@ namespace {
 
 using fovea::text::WordCounts;
 
-std::vector<std::string> cells(const std::string& line) {
-  std::vector<std::string> out;
-  std::istringstream in(line);
-  for (std::string cell; std::getline(in, cell, '\t');) out.push_back(cell);
-  return out;
-}
-
 // Counts the words in the given columns of a table, in the rows whose split is "train".
 void count_table(const std::string& path, const std::vector<std::string>& columns, WordCounts& counts) {
-  std::ifstream in(path);
-  std::string line;
-  FOVEA_CHECK(std::getline(in, line), "[train_tokenizer] cannot read ", path);
-  const std::vector<std::string> header = cells(line);
-  const auto index_of = [&](const std::string& column) {
-    const auto found = std::find(header.begin(), header.end(), column);
-    FOVEA_CHECK(found != header.end(), "[train_tokenizer] ", path, " has no column ", column);
-    return static_cast<std::size_t>(found - header.begin());
-  };
-  const std::size_t split = index_of("split");
-  std::vector<std::size_t> indices;
-  for (const std::string& column : columns) indices.push_back(index_of(column));
-  while (std::getline(in, line)) {
-    std::vector<std::string> row = cells(line);
-    row.resize(header.size());
-    if (row[split] != "train") continue;
-    for (const std::size_t index : indices) fovea::text::count_words(row[index], counts);
+  const auto table = fovea::data::Table::read(path);
+  const std::int64_t split = table.column("split");
+  for (const std::string& name : columns) {
+    const std::int64_t column = table.column(name);
+    for (std::int64_t row = 0; row < table.rows(); ++row) {
+      if (table.cell(row, split) == "train") fovea::text::count_words(table.cell(row, column), counts);
+    }
   }
 }
 
 void write_source(const std::string& path, const fovea::text::Tokenizer& tokenizer) {
-  std::ofstream out(path);
-  out << "// Written by examples/train_tokenizer.cpp: do not edit.\n"
-         "#include \"text/default_vocabulary.h\"\n\n"
-         "namespace fovea::text::detail {\n\n"
-         "// clang-format off\n"
-         "std::string_view default_merges() {\n"
-         "  return R\"merges("
-      << tokenizer.merges_text()
-      << ")merges\";\n"
-         "}\n"
-         "// clang-format on\n\n"
-         "}  // namespace fovea::text::detail\n";
-  out.close();
-  FOVEA_CHECK(out, "[train_tokenizer] cannot write ", path);
+  fovea::io::write_file(path, fovea::concat("// Written by examples/train_tokenizer.cpp: do not edit.\n"
+                                            "#include \"text/default_vocabulary.h\"\n\n"
+                                            "namespace fovea::text::detail {\n\n"
+                                            "// clang-format off\n"
+                                            "std::string_view default_merges() {\n"
+                                            "  return R\"merges(",
+                                            tokenizer.merges_text(),
+                                            ")merges\";\n"
+                                            "}\n"
+                                            "// clang-format on\n\n"
+                                            "}  // namespace fovea::text::detail\n"));
 }
 
 }  // namespace
@@ -86,9 +65,8 @@ int main(int argc, char** argv) try {
   const fovea::text::Tokenizer tokenizer(fovea::text::train_bpe(counts, vocabulary_size));
   if (!output.empty()) tokenizer.save(output);
   if (!source.empty()) write_source(source, tokenizer);
-  std::cout << counts.size() << " distinct words, " << tokenizer.vocabulary_size() << " entries\n";
-  return 0;
-} catch (const fovea::Error& error) {
-  std::cerr << error.what() << '\n';
+  std::printf("%zu distinct words, %lld entries\n", counts.size(), static_cast<long long>(tokenizer.vocabulary_size()));
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "%s\n", error.what());
   return 1;
 }

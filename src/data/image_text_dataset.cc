@@ -14,19 +14,36 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// The file that a path of a table, or of a folder with captions.tsv, means.
+fs::path table_file(const std::string& path) {
+  std::error_code error;
+  FOVEA_CHECK(fs::exists(path, error), "[dataset] ", path,
+              " does not exist, expected a folder with captions.tsv, or a table");
+  return fs::is_directory(path, error) ? fs::path(path) / "captions.tsv" : fs::path(path);
+}
+
+std::int64_t find_split_column(const Table& table, const std::string& name) {
+  try {
+    return table.column(name);
+  } catch (const Error& error) {
+    fail(error.what(), "\nhint: when split_column is empty, all rows are used");
+  }
+}
+
 // The columns that the options name, found once.
 struct Columns {
-  std::int64_t image, split = -1, concept_key = -1;
+  std::int64_t image, split = -1;
   std::vector<std::int64_t> texts;
 
   Columns(const Table& table, const DatasetOptions& options) : image(table.column(options.image_column)) {
-    if (!options.split.empty()) split = table.column(options.split_column);
-    if (!options.concept_column.empty()) concept_key = table.column(options.concept_column);
     for (const TextColumn& column : options.text_columns) texts.push_back(table.column(column.name));
+    if (!options.split.empty()) split = find_split_column(table, options.split_column);
   }
 };
 
 void check(const DatasetOptions& options) {
+  FOVEA_CHECK(options.split.empty() || !options.split_column.empty(), "[dataset] split \"", options.split,
+              "\" is asked for, but split_column is empty, which means that there are no splits");
   FOVEA_CHECK(!options.text_columns.empty(), "[dataset] no text columns, expected at least one");
   for (const TextColumn& column : options.text_columns) {
     FOVEA_CHECK(column.weight >= 0, "[dataset] weight of column \"", column.name, "\" is ", column.weight,
@@ -34,14 +51,19 @@ void check(const DatasetOptions& options) {
   }
 }
 
+// Every split with the number of its rows.
+std::map<std::string, std::int64_t> count_splits(const Table& table, std::int64_t split_column) {
+  std::map<std::string, std::int64_t> counts;
+  for (std::int64_t row = 0; row < table.rows(); ++row) ++counts[std::string(table.cell(row, split_column))];
+  return counts;
+}
+
 [[noreturn]] void fail_for_empty_split(const Table& table, const std::string& file, const DatasetOptions& options,
                                        std::int64_t split_column) {
-  std::map<std::string, std::int64_t> counts;
-  for (std::int64_t row = 0; row < table.rows() && split_column >= 0; ++row)
-    ++counts[std::string(table.cell(row, split_column))];
-  if (counts.empty()) fail("[dataset] ", file, " has no rows");
+  FOVEA_CHECK(table.rows() > 0, "[dataset] ", file, " has no rows");
   std::string known;
-  for (const auto& [name, count] : counts) known += concat(known.empty() ? "" : ", ", name, " (", count, ")");
+  for (const auto& [name, count] : count_splits(table, split_column))
+    known += concat(known.empty() ? "" : ", ", name, " (", count, ")");
   fail("[dataset] ", file, " has no rows of split \"", options.split, "\", its splits are ", known);
 }
 
@@ -76,18 +98,13 @@ std::string random_part(std::string_view list, std::string_view separator, Rng& 
 
 ImageTextDataset::ImageTextDataset(const std::string& path, const DatasetOptions& options) {
   check(options);
-  std::error_code error;
-  FOVEA_CHECK(fs::exists(path, error), "[dataset] ", path,
-              " does not exist, expected a folder with captions.tsv, or a table");
-  const fs::path file = fs::is_directory(path, error) ? fs::path(path) / "captions.tsv" : fs::path(path);
-  const fs::path root = options.root.empty() ? file.parent_path() : fs::path(options.root);
+  const fs::path file = table_file(path);
   const Table table = Table::read(file.string());
   const Columns columns(table, options);
   for (std::int64_t row = 0; row < table.rows(); ++row) {
     if (columns.split >= 0 && table.cell(row, columns.split) != options.split) continue;
-    Sample sample{(root / table.cell(row, columns.image)).string(), read_texts(table, row, columns, options), ""};
-    if (columns.concept_key >= 0) sample.concept_key = table.cell(row, columns.concept_key);
-    samples_.push_back(std::move(sample));
+    samples_.push_back(
+        {(file.parent_path() / table.cell(row, columns.image)).string(), read_texts(table, row, columns, options)});
   }
   if (samples_.empty()) fail_for_empty_split(table, file.string(), options, columns.split);
 }
@@ -105,6 +122,15 @@ std::string ImageTextDataset::random_text(std::int64_t i, Rng& rng) const {
     if ((left -= weight(text)) < 0) break;
   }
   return chosen->separator.empty() ? chosen->text : random_part(chosen->text, chosen->separator, rng);
+}
+
+std::vector<std::string> split_names(const std::string& path, const std::string& split_column) {
+  const Table table = Table::read(table_file(path).string());
+  std::vector<std::string> names;
+  for (const auto& [name, count] : count_splits(table, find_split_column(table, split_column))) {
+    if (!name.empty()) names.push_back(name);
+  }
+  return names;
 }
 
 }  // namespace fovea::data

@@ -187,7 +187,7 @@ class BatchMaker {
       }
     }
     fail("[loader] none of ", candidates, " pictures in a row can be used; one of them: ", skipped_.last_reason(),
-         "\nhint: picture paths start from the table's folder unless another root is given");
+         "\nhint: picture paths start from the table's folder");
   }
 
   std::vector<std::int32_t> encode_text(std::int64_t scheduled, std::int64_t id, std::int64_t epoch) const {

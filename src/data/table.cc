@@ -3,24 +3,13 @@
 #include <utf8proc.h>
 
 #include <algorithm>
-#include <fstream>
-#include <sstream>
-#include <utility>
 
 #include "fovea/core/error.h"
 #include "fovea/core/suggest.h"
+#include "fovea/io/file.h"
 
 namespace fovea::data {
 namespace {
-
-std::string read_text(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  FOVEA_CHECK(in, "[table] ", path, " cannot be opened");
-  std::ostringstream text;
-  text << in.rdbuf();
-  FOVEA_CHECK(!text.bad(), "[table] ", path, " cannot be read");
-  return std::move(text).str();
-}
 
 bool is_utf8(std::string_view text) {
   const auto* bytes = reinterpret_cast<const utf8proc_uint8_t*>(text.data());
@@ -51,7 +40,7 @@ void split(std::string_view text, char separator, F&& f) {
 Table Table::read(const std::string& path) {
   Table table;
   table.path_ = path;
-  table.text_ = read_text(path);
+  table.text_ = io::read_file(path);
   std::string_view text = table.text_;
   if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
   FOVEA_CHECK(!text.empty(), "[table] ", path, " is empty, expected a line with the columns' names");
@@ -72,19 +61,14 @@ void Table::add_line(std::string_view line, std::int64_t number) {
     cells_.push_back({static_cast<std::size_t>(cell.data() - text_.data()), cell.size()});
   });
   FOVEA_CHECK(cells_.size() - before == columns_.size(), "[table] ", path_, ":", number, " has ",
-              cells_.size() - before, " cells, expected ", columns_.size(),
+              cells_.size() - before, cells_.size() - before == 1 ? " cell" : " cells", ", expected ", columns_.size(),
               "\nhint: cells are separated by tabs and must not contain any");
   ++rows_;
 }
 
-std::int64_t Table::find(std::string_view name) const {
-  const auto found = std::find(columns_.begin(), columns_.end(), name);
-  return found == columns_.end() ? -1 : found - columns_.begin();
-}
-
 std::int64_t Table::column(std::string_view name) const {
-  const std::int64_t found = find(name);
-  if (found >= 0) return found;
+  const auto found = std::find(columns_.begin(), columns_.end(), name);
+  if (found != columns_.end()) return found - columns_.begin();
   std::string known;
   for (const std::string& column : columns_) known += (known.empty() ? "" : ", ") + column;
   const std::string nearest = nearest_name(name, columns_);

@@ -21,13 +21,14 @@ struct Pictures {
 
 Pictures read_pictures(const data::ImageTextDataset& dataset, const image::TransformConfig& transform) {
   std::vector<std::optional<image::Image>> decoded(static_cast<std::size_t>(dataset.size()));
+  std::vector<std::string> errors(decoded.size());
   parallel_for(dataset.size(), 16, [&](std::int64_t i, std::int64_t end) {
     for (; i < end; ++i) {
       try {
         decoded[static_cast<std::size_t>(i)] =
             image::eval_transform(image::read_image(dataset[i].image_path), transform);
       } catch (const Error& error) {
-        log::warning("left out: ", error.what());
+        errors[static_cast<std::size_t>(i)] = error.what();
       }
     }
   });
@@ -38,7 +39,11 @@ Pictures read_pictures(const data::ImageTextDataset& dataset, const image::Trans
     pictures.captions.push_back(text::clean(dataset.eval_text(i)));
   }
   FOVEA_CHECK(!pictures.images.empty(), "[retrieval] none of the ", dataset.size(),
-              " pictures could be read, the first is ", dataset[0].image_path);
+              " pictures could be read; the first: ", errors.front());
+  if (const std::size_t left_out = decoded.size() - pictures.images.size(); left_out > 0) {
+    const auto first = std::find_if(errors.begin(), errors.end(), [](const auto& error) { return !error.empty(); });
+    log::warning(left_out, " of ", dataset.size(), " pictures left out; the first: ", *first);
+  }
   return pictures;
 }
 

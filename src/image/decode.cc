@@ -1,12 +1,11 @@
 #include "fovea/image/decode.h"
 
-#include <cerrno>
 #include <climits>
-#include <cstdio>
 #include <cstring>
 #include <memory>
 
 #include "fovea/core/error.h"
+#include "fovea/io/file.h"
 
 #define STB_IMAGE_IMPLEMENTATION
 #define STB_IMAGE_STATIC
@@ -28,20 +27,6 @@ namespace {
 struct FreePixels {
   void operator()(stbi_uc* pixels) const { stbi_image_free(pixels); }
 };
-struct CloseFile {
-  void operator()(std::FILE* file) const { std::fclose(file); }
-};
-
-std::vector<std::uint8_t> read_bytes(const std::string& path) {
-  const std::unique_ptr<std::FILE, CloseFile> file(std::fopen(path.c_str(), "rb"));
-  FOVEA_CHECK(file, "[image] ", path, ": ", std::strerror(errno));
-  std::vector<std::uint8_t> bytes;
-  std::uint8_t block[1 << 14];
-  for (std::size_t n; (n = std::fread(block, 1, sizeof block, file.get())) > 0;)
-    bytes.insert(bytes.end(), block, block + n);
-  FOVEA_CHECK(!std::ferror(file.get()), "[image] ", path, ": ", std::strerror(errno));
-  return bytes;
-}
 
 }  // namespace
 
@@ -64,7 +49,8 @@ Image decode(std::span<const std::uint8_t> bytes, const std::string& name, std::
 }
 
 Image read_image(const std::string& path, std::int64_t max_pixels) {
-  return decode(read_bytes(path), path, max_pixels);
+  const std::string bytes = io::read_file(path);
+  return decode({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()}, path, max_pixels);
 }
 
 }  // namespace fovea::image

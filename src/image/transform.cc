@@ -1,126 +1,46 @@
 #include "fovea/image/transform.h"
 
-#include <algorithm>
-#include <nlohmann/json.hpp>
-#include <type_traits>
-#include <utility>
-#include <vector>
+#include "io/json_fields.h"
 
-#include "fovea/core/error.h"
-#include "fovea/core/suggest.h"
+namespace fovea::io::detail {
+
+template <>
+struct EnumNames<image::Interpolation> {
+  static constexpr std::pair<const char*, image::Interpolation> values[] = {
+      {"bilinear", image::Interpolation::bilinear}, {"bicubic", image::Interpolation::bicubic}};
+};
+template <>
+struct EnumNames<image::ResizeMode> {
+  static constexpr std::pair<const char*, image::ResizeMode> values[] = {{"shortest", image::ResizeMode::shortest},
+                                                                         {"squash", image::ResizeMode::squash}};
+};
+
+}  // namespace fovea::io::detail
 
 namespace fovea::image {
-namespace {
 
+using io::detail::JsonPlace;
+using io::detail::Same;
 using Json = nlohmann::ordered_json;
 
-// Names of enumerators in JSON.
-
-template <class E>
-struct EnumNames;
-template <>
-struct EnumNames<Interpolation> {
-  static constexpr std::pair<const char*, Interpolation> values[] = {{"bilinear", Interpolation::bilinear},
-                                                                     {"bicubic", Interpolation::bicubic}};
-};
-template <>
-struct EnumNames<ResizeMode> {
-  static constexpr std::pair<const char*, ResizeMode> values[] = {{"shortest", ResizeMode::shortest},
-                                                                  {"squash", ResizeMode::squash}};
-};
-
-template <class T, class Struct>
-concept Same = std::is_same_v<std::remove_cvref_t<T>, Struct>;
-
-// The fields of each structure, listed once for reading and writing.
-
-void fields(Same<CropAugment> auto& c, auto&& f) { f("scale", c.scale), f("ratio", c.ratio); }
-void fields(Same<AffineAugment> auto& c, auto&& f) {
+static void fields(Same<CropAugment> auto& c, auto&& f) { f("scale", c.scale), f("ratio", c.ratio); }
+static void fields(Same<AffineAugment> auto& c, auto&& f) {
   f("rotation", c.rotation), f("scale", c.scale), f("stretch", c.stretch);
   f("shift", c.shift), f("flip", c.flip), f("fill", c.fill);
 }
-void fields(Same<ColorAugment> auto& c, auto&& f) {
+static void fields(Same<ColorAugment> auto& c, auto&& f) {
   f("brightness", c.brightness), f("contrast", c.contrast), f("saturation", c.saturation), f("hue", c.hue);
   f("matrix", c.matrix), f("grayscale", c.grayscale);
 }
-void fields(Same<Augment> auto& c, auto&& f) { f("crop", c.crop), f("affine", c.affine), f("color", c.color); }
-void fields(Same<TransformConfig> auto& c, auto&& f) {
+static void fields(Same<Augment> auto& c, auto&& f) { f("crop", c.crop), f("affine", c.affine), f("color", c.color); }
+static void fields(Same<TransformConfig> auto& c, auto&& f) {
   f("size", c.size), f("interpolation", c.interpolation), f("resize_mode", c.resize_mode);
   f("mean", c.normalization.mean), f("std", c.normalization.std), f("augment", c.augment);
 }
 
-// The full name of a key: "augment.crop", or "size" at the top.
-std::string join(const std::string& path, const std::string& name) { return path.empty() ? name : path + "." + name; }
+namespace {
 
-template <class T>
-void read_value(const Json& json, T& value, const std::string& path);
-
-template <class T>
-void read_fields(const Json& json, T& config, const std::string& path) {
-  FOVEA_CHECK(json.is_object(), "[transform] ", path.empty() ? "the configuration" : path, " is ", json.dump(),
-              ", expected an object");
-  std::vector<std::string> known;
-  fields(config, [&](const char* name, auto& value) {
-    known.emplace_back(name);
-    if (json.contains(name)) read_value(json[name], value, join(path, name));
-  });
-  for (const auto& [key, value] : json.items()) {
-    if (std::find(known.begin(), known.end(), key) != known.end()) continue;
-    const std::string nearest = nearest_name(key, known);
-    fail("[transform] unknown key ", join(path, key),
-         nearest.empty() ? "" : "\nhint: did you mean " + join(path, nearest) + "?");
-  }
-}
-
-template <class T>
-void read_value(const Json& json, T& value, const std::string& path) {
-  if constexpr (requires { EnumNames<T>::values; }) {
-    std::string known;
-    for (const auto& [name, enumerator] : EnumNames<T>::values) {
-      if (json == name) return void(value = enumerator);
-      known += (known.empty() ? "" : ", ") + std::string(name);
-    }
-    fail("[transform] ", path, " is ", json.dump(), ", expected one of ", known);
-  } else if constexpr (requires { value.begin(); }) {
-    FOVEA_CHECK(json.is_array() && json.size() == value.size(), "[transform] ", path, " is ", json.dump(),
-                ", expected a list of ", value.size(), " numbers");
-    for (std::size_t i = 0; i < value.size(); ++i) read_value(json[i], value[i], join(path, std::to_string(i)));
-  } else if constexpr (std::is_floating_point_v<T>) {
-    FOVEA_CHECK(json.is_number(), "[transform] ", path, " is ", json.dump(), ", expected a number");
-    value = json.get<T>();
-  } else if constexpr (std::is_integral_v<T>) {
-    constexpr int limit = std::is_same_v<T, std::uint8_t> ? 255 : 1 << 14;
-    FOVEA_CHECK(json.is_number_integer() && json >= 0 && json <= limit, "[transform] ", path, " is ", json.dump(),
-                ", expected a whole number from 0 to ", limit);
-    value = json.get<T>();
-  } else {
-    read_fields(json, value, path);
-  }
-}
-
-template <class T>
-Json write_value(const T& value) {
-  if constexpr (requires { EnumNames<T>::values; }) {
-    for (const auto& [name, enumerator] : EnumNames<T>::values) {
-      if (value == enumerator) return name;
-    }
-    fail("[transform] enumerator ", static_cast<int>(value), " has no name");
-  } else if constexpr (std::is_arithmetic_v<T> || requires { value.begin(); }) {
-    return value;
-  } else {
-    Json json = Json::object();
-    fields(value, [&](const char* name, const auto& field) { json[name] = write_value(field); });
-    return json;
-  }
-}
-
-Json parse(const std::string& text, const std::string& place) {
-  try {
-    return Json::parse(text);
-  } catch (const Json::parse_error& error) {
-    fail("[transform] ", place, " is not JSON: ", error.what());
-  }
-}
+constexpr io::detail::WholeRange whole_numbers{0, 1 << 14};
 
 void check_range(const char* key, Range range, double low, double high) {
   FOVEA_CHECK(low < range[0] && range[0] <= range[1] && range[1] <= high, "[transform] ", key, " is [", range[0], ", ",
@@ -137,7 +57,8 @@ constexpr int pillow_bilinear = 2, pillow_bicubic = 3;
 // Reads the keys of one preprocessor_config.json.
 class Preprocessor {
  public:
-  Preprocessor(const std::string& text, const std::string& file) : json_(parse(text, file)), file_(file) {
+  Preprocessor(const std::string& text, const std::string& file)
+      : json_(io::detail::parse_json<Json>(text, "[transform] " + file)), file_(file) {
     FOVEA_CHECK(json_.is_object(), "[transform] ", file, " is not a JSON object");
   }
 
@@ -203,7 +124,7 @@ class Preprocessor {
   }
 
   void read_channels(const char* key, std::array<double, 3>& channels) const {
-    if (json_.contains(key)) read_value(json_[key], channels, file_ + ": " + key);
+    if (json_.contains(key)) io::detail::read_value(json_[key], channels, JsonPlace{place(""), key}, whole_numbers);
   }
 
   Json json_;
@@ -247,11 +168,13 @@ void check(const TransformConfig& config) {
   check_number("augment.color.grayscale", color.grayscale, 0, 1);
 }
 
-std::string to_json(const TransformConfig& config) { return write_value(config).dump(2); }
+std::string to_json(const TransformConfig& config) { return io::detail::write_value<Json>(config).dump(2); }
 
-TransformConfig parse_transform_config(const std::string& json, const TransformConfig& defaults) {
+TransformConfig parse_transform_config(const std::string& json, const TransformConfig& defaults,
+                                       const std::string& path) {
   TransformConfig config = defaults;
-  read_fields(parse(json, "the configuration"), config, "");
+  read_fields(io::detail::parse_json<Json>(json, "[transform]"), config, JsonPlace{"[transform] ", path},
+              whole_numbers);
   check(config);
   return config;
 }

@@ -1,11 +1,11 @@
 #include "fovea/models/clip_folder.h"
 
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
 #include "fovea/io/file.h"
 #include "fovea/models/presets.h"
 #include "fovea/nn/parameter_file.h"
+#include "io/json.h"
 
 namespace fovea::models {
 namespace {
@@ -16,7 +16,7 @@ constexpr const char* format = "fovea/1";
 
 // The model that a config.json describes, its values unset.
 ClipModel make_model(const std::string& path) {
-  const Json json = Json::parse(io::read_file(path), nullptr, false);
+  const Json json = io::detail::parse_json<Json>(io::read_file(path), "[model] " + path);
   FOVEA_CHECK(json.is_object(), "[model] ", path, " is not a JSON object");
   FOVEA_CHECK(json.contains("format") && json["format"] == format, "[model] ", path, " has no \"format\": \"", format,
               "\"", json.contains("model_type") ? "\nhint: folders of Hugging Face cannot be read yet" : "");
@@ -44,7 +44,8 @@ void save_clip(const std::string& folder, const ClipModel& model, const text::To
 }
 
 ClipFolder load_clip(const std::string& folder) {
-  FOVEA_CHECK(std::filesystem::is_directory(folder), "[model] ", folder,
+  std::error_code unknown;
+  FOVEA_CHECK(std::filesystem::is_directory(folder, unknown), "[model] ", folder,
               " is not a folder\nhint: a trained model is the folder `model` inside a run's output");
   const std::string preprocessor = folder + "/preprocessor.json";
   ClipFolder loaded{make_model(folder + "/config.json"), text::Tokenizer::load(folder + "/tokenizer.json"),

@@ -5,11 +5,11 @@
 #include <utility>
 
 #include "fovea/core/error.h"
+#include "fovea/io/file.h"
 #include "fovea/text/clean.h"
 #include "fovea/text/split.h"
 #include "text/bpe_symbols.h"
 #include "text/default_vocabulary.h"
-#include "fovea/io/file.h"
 #include "text/merges_file.h"
 
 namespace fovea::text {

@@ -1,13 +1,13 @@
 // Reading and writing of Hugging Face's tokenizer.json.
 #include <initializer_list>
-#include <nlohmann/json.hpp>
 #include <set>
 #include <utility>
 
 #include "fovea/core/error.h"
-#include "fovea/text/tokenizer.h"
-#include "text/bpe_symbols.h"
 #include "fovea/io/file.h"
+#include "fovea/text/tokenizer.h"
+#include "io/json.h"
+#include "text/bpe_symbols.h"
 
 namespace fovea::text {
 namespace {
@@ -21,12 +21,7 @@ constexpr std::string_view word_pattern = R"('s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\
 class Tokenizer::JsonReader {
  public:
   explicit JsonReader(const std::string& path) : path_(path) {
-    const std::string contents = io::read_file(path);
-    try {
-      root_ = json::parse(contents);
-    } catch (const json::parse_error& error) {
-      fail_here("no JSON at byte ", error.byte, ": ", error.what());
-    }
+    root_ = io::detail::parse_json<json>(io::read_file(path), "[tokenizer] " + path);
     check(root_.is_object() && root_.contains("model"), "found no \"model\", expected Hugging Face's tokenizer.json");
   }
 

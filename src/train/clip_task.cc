@@ -31,7 +31,7 @@ data::ImageTextDataset open_split(const DataConfig& config, const std::string& s
   data::DatasetOptions options;
   options.image_column = config.image_column;
   options.split_column = config.split_column;
-  options.split = split;
+  if (!config.split_column.empty()) options.split = split;
   options.text_columns.clear();
   const auto holds = [](const std::vector<std::string>& names, const std::string& name) {
     return std::find(names.begin(), names.end(), name) != names.end();
@@ -43,6 +43,22 @@ data::ImageTextDataset open_split(const DataConfig& config, const std::string& s
   for (const std::string& name : config.caption_columns)
     options.text_columns.push_back({name, 1, holds(config.list_columns, name) ? ", " : ""});
   return {config.path, options};
+}
+
+// `config` with the names of the splits to be scored.
+Config with_split_names(Config config) {
+  const DataConfig& data = config.data;
+  std::vector<std::string>& splits = config.eval.splits;
+  if (splits == std::vector<std::string>{"all"}) {
+    splits =
+        data.split_column.empty() ? std::vector{data.train_split} : data::split_names(data.path, data.split_column);
+    if (splits.size() > 1) std::erase(splits, data.train_split);
+  }
+  for (const std::string& split : splits) {
+    FOVEA_CHECK(!data.split_column.empty() || split == data.train_split, "[train] eval.splits names \"", split,
+                "\", but data.split_column is empty: the table has no splits\nhint: leave eval.splits out");
+  }
+  return config;
 }
 
 // What evaluation would find out when the training is over.
@@ -73,7 +89,7 @@ image::TransformConfig model_transform(const Config& config, const models::ClipM
   const std::int64_t size = models::ImageTower::image_size(model.config.image);
   image::TransformConfig transform;
   transform.size = static_cast<int>(size);
-  transform = image::parse_transform_config(config.data.transform, transform);
+  transform = image::parse_transform_config(config.data.transform, transform, "data.transform");
   FOVEA_CHECK(transform.size == size, "[train] data.transform.size is ", transform.size,
               ", the model expects pictures of ", size, " pixels");
   return transform;
@@ -93,7 +109,7 @@ objectives::AnyFeatureObjective make_objective(const ObjectiveConfig& config) {
 }
 
 ClipTask::ClipTask(const Config& config, objectives::AnyFeatureObjective objective)
-    : config_(config),
+    : config_(with_split_names(config)),
       tokenizer_(text::default_tokenizer()),
       model_(build_model(config, tokenizer_)),
       transform_(model_transform(config, model_)),
@@ -107,13 +123,14 @@ ClipTask::ClipTask(const Config& config, objectives::AnyFeatureObjective objecti
   options.seed = config.train.seed;
   loader_ = std::make_unique<data::Loader>(open_split(config.data, config.data.train_split), transform_, encoder_.get(),
                                            options);
-  for (const std::string& split : config.eval.splits) check_split(open_split(config.data, split), split);
+  for (const std::string& split : config_.eval.splits) check_split(open_split(config.data, split), split);
 }
 
 Config ClipTask::resolved(const Config& config) const {
   Config full = config;
   full.model = models::to_json(model_.config);
   full.data.transform = image::to_json(transform_);
+  full.eval.splits = config_.eval.splits;
   return full;
 }
 

@@ -1,22 +1,19 @@
 #include "fovea/train/config.h"
 
-#include <algorithm>
 #include <type_traits>
 #include <utility>
 
-#include "fovea/core/suggest.h"
 #include "fovea/io/file.h"
-#include "io/json.h"
+#include "fovea/models/presets.h"
+#include "io/json_fields.h"
 
 namespace fovea::train {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-// JSON as text; bytes that are not UTF-8, which a command line may hold, are replaced.
-std::string to_text(const Json& json, int indent = -1) {
-  return json.dump(indent, ' ', false, Json::error_handler_t::replace);
-}
+using io::detail::join;
+using io::detail::to_text;
+using Place = io::detail::JsonPlace;
 
 // What a value must be, in a form that completes "expected ...".
 struct Rule {
@@ -26,11 +23,13 @@ struct Rule {
 constexpr Rule any{[](double) { return true; }, ""};
 constexpr Rule positive{[](double v) { return v > 0 && v <= 1e300; }, "a number above 0"};
 constexpr Rule not_negative{[](double v) { return v >= 0 && v <= 1e300; }, "a number from 0"};
+constexpr Rule minutes{[](double v) { return v >= 0 && v <= 1e7; }, "a number from 0 to 10000000"};
 constexpr Rule fraction{[](double v) { return v >= 0 && v <= 1; }, "a number from 0 to 1"};
 constexpr Rule decay_rate{[](double v) { return v >= 0 && v < 1; }, "a number from 0 to below 1"};
-constexpr Rule count{[](double v) { return v >= 1; }, "a whole number from 1"};
+constexpr Rule count{[](double v) { return v >= 1 && v <= 1e9; }, "a whole number from 1 to 1000000000"};
 constexpr Rule threads{[](double v) { return v >= 0 && v <= 4096; }, "a whole number from 0 to 4096"};
-constexpr Rule count_or_zero{[](double v) { return v >= 0; }, "a whole number from 0"};
+constexpr Rule count_or_zero{[](double v) { return v >= 0 && v <= 1e9; }, "a whole number from 0 to 1000000000"};
+constexpr Rule any_whole{[](double v) { return v >= 0; }, "a whole number from 0"};
 
 // A field whose JSON another reader will interpret.
 struct RawJson {
@@ -69,10 +68,10 @@ void fields(ScheduleConfig& c, auto&& f) {
 }
 void fields(TrainConfig& c, auto&& f) {
   f("epochs", c.epochs, count);
-  f("minutes", c.minutes, not_negative);
+  f("minutes", c.minutes, minutes);
   f("grad_clip_norm", c.grad_clip_norm, not_negative);
   f("log_every", c.log_every, count);
-  f("seed", c.seed, count_or_zero);
+  f("seed", c.seed, any_whole);
   f("threads", c.threads, threads);
   f("precision", Choice{c.precision, {"f32", "fp32", "f64", "bf16", "amp_bf16"}}, any);
 }
@@ -91,22 +90,6 @@ void fields(Config& c, auto&& f) {
   f("eval", c.eval, any);
   f("output", c.output, any);
 }
-
-std::string join(const std::vector<std::string>& names) {
-  std::string text;
-  for (const std::string& name : names) text += concat(text.empty() ? "" : ", ", name);
-  return text;
-}
-
-// Where a value stands: the file, and the path of keys.
-struct Place {
-  std::string source, path;
-
-  Place operator/(const std::string& key) const { return {source, path.empty() ? key : path + "." + key}; }
-  [[noreturn]] void fail_with(const Json& found, const std::string& expected) const {
-    fail("[config] ", source, ": ", path.empty() ? "the whole" : path, " is ", to_text(found), ", expected ", expected);
-  }
-};
 
 void read_number(const Json& json, double& value, const Rule& rule, const Place& place) {
   if (!json.is_number() || !rule.holds(json.get<double>())) place.fail_with(json, rule.text);
@@ -130,15 +113,6 @@ void read_texts(const Json& json, std::vector<std::string>& values, const Place&
   if (!json.is_array()) place.fail_with(json, "a list such as [\"one\", \"two\"]");
   values.assign(json.size(), "");
   for (std::size_t i = 0; i < json.size(); ++i) read_text(json[i], values[i], place / std::to_string(i));
-}
-
-void refuse_unknown(const Json& json, const std::vector<std::string>& known, const Place& place) {
-  for (const auto& [key, value] : json.items()) {
-    if (std::find(known.begin(), known.end(), key) != known.end()) continue;
-    const std::string nearest = nearest_name(key, known);
-    fail("[config] ", place.source, ": unknown key ", (place / key).path, "\nhint: ",
-         nearest.empty() ? "known keys are " + join(known) : "did you mean " + (place / nearest).path + "?");
-  }
 }
 
 template <class Section>
@@ -174,7 +148,7 @@ void read_section(const Json& json, Section& section, const Place& place) {
   if (!json.is_object()) place.fail_with(json, "an object");
   std::vector<std::string> known;
   fields(section, [&](const char* name, auto&&, const Rule&) { known.emplace_back(name); });
-  refuse_unknown(json, known, place);
+  io::detail::refuse_unknown(json, known, place);
   fields(section, [&](const char* name, auto&& field, const Rule& rule) {
     if (json.contains(name)) read_field(json[name], field, rule, place / name);
   });
@@ -206,7 +180,7 @@ Json write_section(Section& section) {
 
 Config read_config(const Json& json, const std::string& source) {
   Config config;
-  read_section(json, config, Place{source, ""});
+  read_section(json, config, Place{"[config] " + source + ": ", ""});
   return config;
 }
 
@@ -222,6 +196,9 @@ std::vector<std::string> split_key(std::string_view key, const std::string& sour
   FOVEA_CHECK(parts.size() < io::detail::max_json_depth, "[config] ", source, ": the key has too many parts");
   return parts;
 }
+
+// A part can be set of a description only, not of a preset's name.
+Json preset_description(const std::string& name) { return Json::parse(models::to_json(models::clip_preset(name))); }
 
 // The value of an assignment. Where there is text now, everything but a quoted text or an object is text as it stands.
 Json parse_value(std::string_view text, const Json& current) {
@@ -248,9 +225,10 @@ void apply_set(Config& config, std::string_view assignment) {
   FOVEA_CHECK(equals != std::string_view::npos, "[config] ", source, ": expected KEY=VALUE");
   Json json = write_section(config);
   Json* node = &json;
-  Place place{source, ""};
+  Place place{"[config] " + source + ": ", ""};
   for (const std::string& key : split_key(assignment.substr(0, equals), source)) {
     if (node->is_null()) *node = Json::object();
+    if (node->is_string() && place.path == "model") *node = preset_description(node->get<std::string>());
     if (!node->is_object()) place.fail_with(*node, "an object, to set a part of it");
     node = &(*node)[key];
     place = place / key;

@@ -46,8 +46,6 @@ std::string escape(std::string_view text) {
   return out;
 }
 
-// Reading.
-
 double number_or_nan(const Json& json) { return json.is_number() ? json.get<double>() : std::nan(""); }
 
 void read_line(const Json& line, const std::string& place, Metrics& metrics) {
@@ -72,8 +70,6 @@ Metrics read_metrics(const std::string& path) {
   }
   return metrics;
 }
-
-// The curve.
 
 // Means of neighbours, so that a long run is no larger than a page needs.
 std::vector<Point> thin_out(const std::vector<Point>& points) {
@@ -174,8 +170,6 @@ std::string loss_curve(const std::vector<Point>& all) {
                 " over ", format_count(std::llround(all.back().step)), " steps.</p>\n");
 }
 
-// The table.
-
 std::string cell(const Json& scores, const char* direction, const char* figure, int decimals) {
   const auto way = scores.find(direction);
   const Json found = way != scores.end() && way->is_object() && way->contains(figure) ? (*way)[figure] : Json();
@@ -206,8 +200,6 @@ std::string score_table(const Json& splits) {
          "</tbody></table></div>\n<p class=\"note\">R@K: percent of the queries with a right answer among the first K. "
          "Median: rank of the best right answer, counted from 1.</p>\n";
 }
-
-// The page.
 
 constexpr const char* style = R"(
 :root { color-scheme: light dark; --text: #1c1e21; --soft: #667; --line: #d8dadf; --page: #fff; --curve: #1f6fd0; }

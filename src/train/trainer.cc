@@ -20,8 +20,10 @@ std::string prepared_folder(const std::string& folder) {
   FOVEA_CHECK(!folder.empty(), "[train] output is empty, expected the run folder's name");
   const std::string metrics = folder + "/metrics.jsonl";
   std::error_code error;
-  FOVEA_CHECK(!std::filesystem::exists(metrics, error), "[train] ", folder,
-              " already holds a run\nhint: choose another --output, or move the old run away");
+  // An empty log is what a start that failed leaves behind.
+  const bool holds_run = std::filesystem::exists(metrics, error) && !std::filesystem::is_empty(metrics, error);
+  FOVEA_CHECK(!holds_run, "[train] ", folder,
+              " already holds a run\nhint: choose another output, or move the old run away");
   std::filesystem::create_directories(folder, error);
   FOVEA_CHECK(!error, "[train] cannot create the run folder ", folder, ": ", error.message());
   return metrics;
@@ -51,11 +53,11 @@ Task::~Task() = default;
 
 Trainer::Trainer(Task& task, const Config& config)
     : task_(task),
-      config_(config),
+      config_(task.resolved(config)),
       store_(task.parameters()),
       optimizer_{config.optim.betas[0], config.optim.betas[1], config.optim.eps, config.optim.weight_decay},
       log_(prepared_folder(config.output)) {
-  io::write_file(config_.output + "/config.json", dump_config(task.resolved(config_)));
+  io::write_file(config_.output + "/config.json", dump_config(config_));
 }
 
 double Trainer::measure_step_seconds() {

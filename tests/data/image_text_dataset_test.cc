@@ -12,16 +12,15 @@ namespace {
 
 const std::string shipped = FOVEA_SOURCE_DIR "/data/emoji_clipart";
 constexpr const char* small_table =
-    "image\tsplit\tcaption\talt\tkeywords\tconcept\n"
-    "a.png\ttrain\tred\tscarlet\tone, two, three\tA\n"
-    "b.png\tval\tblue\t\t\tB\n"
-    "/abs/c.png\ttrain\t\tgreen\t\tC\n";
+    "image\tsplit\tcaption\talt\tkeywords\n"
+    "a.png\ttrain\tred\tscarlet\tone, two, three\n"
+    "b.png\tval\tblue\t\t\n"
+    "/abs/c.png\ttrain\t\tgreen\t\n";
 
 DatasetOptions all_columns(const std::string& split) {
   DatasetOptions options;
   options.split = split;
   options.text_columns = {{"caption"}, {"alt", 2}, {"keywords", 1, ", "}};
-  options.concept_column = "concept";
   return options;
 }
 
@@ -37,24 +36,48 @@ TEST(ImageTextDataset, ReadsTheShippedSplits) {
   EXPECT_EQ(ImageTextDataset(shipped, {}).size(), 9503);
 }
 
-TEST(ImageTextDataset, HoldsPathsTextsAndConcepts) {
+TEST(ImageTextDataset, HoldsPathsAndTexts) {
   const TempFolder folder;
   const ImageTextDataset dataset(folder.write("pairs.tsv", small_table), all_columns("train"));
   ASSERT_EQ(dataset.size(), 2);
   EXPECT_EQ(dataset[0].image_path, folder.path() + "/a.png");
   EXPECT_EQ(dataset[1].image_path, "/abs/c.png");
-  EXPECT_EQ(dataset[0].concept_key, "A");
   EXPECT_EQ(dataset.eval_text(0), "red");
   EXPECT_EQ(dataset.eval_text(1), "");
-  DatasetOptions elsewhere = all_columns("val");
-  elsewhere.root = "/pictures";
-  EXPECT_EQ(ImageTextDataset(folder.path() + "/pairs.tsv", elsewhere)[0].image_path, "/pictures/b.png");
 }
 
 TEST(ImageTextDataset, AFolderMeansItsCaptions) {
   const TempFolder folder;
   folder.write("captions.tsv", small_table);
   EXPECT_EQ(ImageTextDataset(folder.path(), {}).size(), 3);
+}
+
+TEST(ImageTextDataset, TablesNeedNoSplits) {
+  const TempFolder folder;
+  const std::string path = folder.write("pairs.tsv", "image\tcaption\na b.png\tred\nb.png\tblue\n");
+  DatasetOptions options;
+  options.split_column = "";
+  const ImageTextDataset dataset(path, options);
+  ASSERT_EQ(dataset.size(), 2);
+  EXPECT_EQ(dataset[0].image_path, folder / "a b.png");
+  options.split = "train";
+  EXPECT_EQ(error_of([&] { ImageTextDataset(path, options); }),
+            "[dataset] split \"train\" is asked for, but split_column is empty, which means that there are no splits");
+  options.split_column = "split";
+  const std::string error = error_of([&] { ImageTextDataset(path, options); });
+  EXPECT_NE(
+      error.find("no column \"split\", its columns are image, caption\nhint: when split_column is empty, all rows"),
+      std::string::npos)
+      << error;
+}
+
+TEST(ImageTextDataset, NamesTheSplits) {
+  const TempFolder folder;
+  const std::string path = folder.write("pairs.tsv", std::string(small_table) + "d.png\t\tgray\t\t\n");
+  EXPECT_EQ(split_names(path, "split"), (std::vector<std::string>{"train", "val"}));  // rows of no split are of none
+  EXPECT_EQ(split_names(shipped, "split").size(), 8u);
+  EXPECT_NE(error_of([&] { split_names(path, "part"); }).find("no column \"part\""), std::string::npos);
+  EXPECT_NE(error_of([] { split_names("no/such", "split"); }).find("no/such does not exist"), std::string::npos);
 }
 
 TEST(ImageTextDataset, DrawsTextsByWeight) {

@@ -15,8 +15,6 @@ TEST(Table, ReadsCells) {
   EXPECT_EQ(table.cell(0, table.column("caption")), "ein Bär");
   EXPECT_EQ(table.cell(0, table.column("note")), "");
   EXPECT_EQ(table.cell(1, table.column("caption")), "\"x\"");
-  EXPECT_TRUE(table.has_column("note"));
-  EXPECT_FALSE(table.has_column("notes"));
 }
 
 TEST(Table, ToleratesWindowsFilesAndAMissingLastNewline) {
@@ -45,12 +43,13 @@ TEST(Table, ErrorsNameFileAndPlace) {
   const auto error_for = [&](const std::string& content) {
     return error_of([&] { Table::read(folder.write("bad.tsv", content)); });
   };
-  EXPECT_NE(error_for("a\tb\n1\t2\n1\n").find("bad.tsv:3 has 1 cells, expected 2"), std::string::npos);
+  EXPECT_NE(error_for("a\tb\n1\t2\n1\n").find("bad.tsv:3 has 1 cell, expected 2"), std::string::npos);
   EXPECT_NE(error_for("a\tb\n1\t2\t3\n").find("bad.tsv:2 has 3 cells, expected 2"), std::string::npos);
-  EXPECT_NE(error_for("a\tb\n1\t2\n\n1\t2\n").find("bad.tsv:3 has 1 cells"), std::string::npos);
+  EXPECT_NE(error_for("a\tb\n1\t2\n\n1\t2\n").find("bad.tsv:3 has 1 cell,"), std::string::npos);
   EXPECT_NE(error_for("a\n\xE4\n").find("bad.tsv:2 is not UTF-8"), std::string::npos);
   EXPECT_NE(error_for("").find("bad.tsv is empty"), std::string::npos);
-  EXPECT_NE(error_of([] { Table::read("no/such.tsv"); }).find("no/such.tsv cannot be opened"), std::string::npos);
+  EXPECT_NE(error_of([] { Table::read("no/such.tsv"); }).find("cannot open no/such.tsv: No such file"),
+            std::string::npos);
   EXPECT_NE(error_of([&] { Table::read(folder.path()); }).find(folder.path()), std::string::npos);
 }
 

@@ -142,7 +142,7 @@ TEST_F(ClipRetrieval, PicturesThatCannotBeReadAreLeftOut) {
 TEST_F(ClipRetrieval, SaysWhyNothingCanBeScored) {
   EXPECT_EQ(error(0), "[retrieval] the batch size is 0, expected at least 1");
   write_table("missing.png\ttest\ta\nmissing_too.png\ttest\tb\n");
-  EXPECT_EQ(error().substr(0, 54), "[retrieval] none of the 2 pictures could be read, the ");
+  EXPECT_EQ(error().substr(0, 56), "[retrieval] none of the 2 pictures could be read; the fi");
   EXPECT_NE(error().find("missing.png"), std::string::npos) << error();
 }
 

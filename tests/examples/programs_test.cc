@@ -100,6 +100,9 @@ TEST_F(Programs, TrainClipWritesARunThatEvaluateScores) {
   EXPECT_TRUE(contains(text.output, "\ntest\n  image to text  R@1 ")) << text.output;
   EXPECT_TRUE(contains(text.output, "\n  text to image  R@1 ")) << text.output;
   EXPECT_TRUE(contains(text.output, "(8 queries, 8 candidates)")) << text.output;
+  const Outcome every = run("evaluate", {"--model", folder_ / "run/model", "--data", data_.path(), "--json"});
+  ASSERT_EQ(every.exit_code, 0) << every.errors;
+  EXPECT_EQ(Json::parse(every.output)["eval"].size(), 3u) << every.output;
 
   std::vector<std::string> with_json = arguments;
   with_json.push_back("--json");
@@ -121,12 +124,37 @@ TEST_F(Programs, TrainClipTellsItsOptions) {
 TEST_F(Programs, TrainClipNeedsNoConfiguration) {
   const Outcome trained =
       run("train_clip", {"--output", folder_ / "run", "--threads", "1", "--set", "train.minutes=1e-6", "--set",
-                         "data.batch_size=2", "--set", "data.workers=0"});
+                         "data.batch_size=2", "--set", "data.workers=0", "eval.splits=[]"});
   ASSERT_EQ(trained.exit_code, 0) << trained.errors;
   const Json config = run_config("run");
   EXPECT_EQ(config["data"]["path"], "data/emoji_clipart");
   EXPECT_EQ(config["data"]["transform"]["size"], 64);
   EXPECT_EQ(config["model"]["image"]["type"], "resnet");
+}
+
+TEST_F(Programs, PairsOfOnesOwnNeedTwoColumnsOnly) {
+  folder_.write("captions.tsv", "image\tcaption\n" + data_.path() + "/red_rows.png\tred rows\n" + data_.path() +
+                                    "/blue_top.png\tblue top\n");
+  const Outcome trained = run(
+      "train_clip", {"--output", folder_ / "run", "--threads", "1", "--set", concat("model=", tests::tiny_resnet_cbow),
+                     "data.path=" + folder_.path(), "data.split_column=", "data.batch_size=2", "train.epochs=1"});
+  ASSERT_EQ(trained.exit_code, 0) << trained.errors;
+  const Outcome scored = run(
+      "evaluate", {"--model", folder_ / "run/model", "--data", folder_.path(), "--split-column", "", "--threads", "1"});
+  ASSERT_EQ(scored.exit_code, 0) << scored.errors;
+  EXPECT_TRUE(scored.output.starts_with("all\n")) << scored.output;
+  EXPECT_TRUE(contains(scored.output, "(2 queries, 2 candidates)")) << scored.output;
+}
+
+TEST_F(Programs, DescribeModelPrintsSizes) {
+  const Outcome some = run("describe_model", {"ViT-B-32", config()});
+  ASSERT_EQ(some.exit_code, 0) << some.errors;
+  EXPECT_TRUE(contains(some.output, "\nViT-B-32                       151,277,313    224 ")) << some.output;
+  EXPECT_TRUE(contains(some.output, config())) << some.output;
+  const Outcome all = run("describe_model", {});
+  EXPECT_EQ(all.exit_code, 0) << all.errors;
+  EXPECT_TRUE(contains(all.output, "\nsmall-vit ")) << all.output;
+  expect_refused(run("describe_model", {"ViT-B32"}), "did you mean ViT-B-32?");
 }
 
 TEST_F(Programs, TrainClipKnowsThePrecisions) {

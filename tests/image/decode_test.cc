@@ -35,7 +35,7 @@ TEST(Decode, RefusesHugePicturesFromTheHeader) {
 }
 
 TEST(Decode, NamesTheFileAndTheReason) {
-  EXPECT_EQ(error_of([] { read_image("no/such.png"); }), "[image] no/such.png: No such file or directory");
+  EXPECT_EQ(error_of([] { read_image("no/such.png"); }), "[file] cannot open no/such.png: No such file or directory");
   EXPECT_EQ(error_of([] { decode({}, "a.png"); }), "[image] a.png is empty, expected a PNG or JPEG picture");
   const std::vector<std::uint8_t> text{'h', 'e', 'l', 'l', 'o'};
   EXPECT_TRUE(error_of([&] { decode(text, "a.png"); }).starts_with("[image] a.png: expected a PNG or JPEG picture: "));

@@ -92,12 +92,17 @@ TEST(TransformJson, ErrorsNameTheKey) {
       {R"({"augment": {"crop": {"scale": [0, 1]}}})", "augment.crop.scale is [0, 1]"},
       {R"({"augment": {"affine": {"fill": [0, 256, 0]}}})", "augment.affine.fill.1 is 256"},
       {R"({"std": [0.2, 0, 0.2]})", "std is 0"},
-      {"[1]", "the configuration is [1], expected an object"},
-      {"{", "the configuration is not JSON"}};
+      {"[1]", "the whole is [1], expected an object"},
+      {"{", "not valid JSON at byte 1"}};
   for (const auto& [json, expected] : cases) {
     const std::string error = error_of([&] { parse_transform_config(json); });
     EXPECT_NE(error.find(expected), std::string::npos) << json << " gave: " << error;
   }
+}
+
+TEST(TransformJson, KeysOpenWithTheObjectsPlace) {
+  const std::string error = error_of([] { parse_transform_config(R"({"sizes": 3})", {}, "data.transform"); });
+  EXPECT_EQ(error, "[transform] unknown key data.transform.sizes\nhint: did you mean data.transform.size?");
 }
 
 // What Hugging Face publishes with openai/clip-vit-base-patch32.
@@ -144,7 +149,7 @@ TEST(PreprocessorJson, RefusesWhatItCannotExpress) {
       {R"({"size": 224, "rescale_factor": 1})", "a.json: rescale_factor is 1"},
       {R"({"size": 224, "image_mean": [1]})", "a.json: image_mean is [1]"},
       {"{}", "a.json: size is missing"},
-      {"nonsense", "a.json is not JSON"}};
+      {"nonsense", "a.json: not valid JSON at byte 1"}};
   for (const auto& [json, expected] : cases) {
     const std::string error = error_of([&] { parse_preprocessor_json(json, "a.json"); });
     EXPECT_NE(error.find(expected), std::string::npos) << json << " gave: " << error;

@@ -2,12 +2,12 @@
 #include "fovea/io/safetensors.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cmath>
 #include <filesystem>
 #include <limits>
 
+#include "../support/temp_folder.h"
 #include "fovea/io/file.h"
 #include "fovea/tensor/factory.h"
 #include "fovea/tensor/reduce.h"
@@ -19,10 +19,7 @@ constexpr float infinity = std::numeric_limits<float>::infinity();
 
 class Safetensors : public ::testing::Test {
  protected:
-  Safetensors() { std::filesystem::create_directories(folder_); }
-  ~Safetensors() override { std::filesystem::remove_all(folder_); }
-
-  std::string path(const std::string& name) const { return (folder_ / name).string(); }
+  std::string path(const std::string& name) const { return folder_ / name; }
 
   // A file with this header and data.
   std::string file_with(const std::string& header, const std::string& data) const {
@@ -46,8 +43,7 @@ class Safetensors : public ::testing::Test {
   }
 
  private:
-  std::filesystem::path folder_ =
-      std::filesystem::temp_directory_path() / ("fovea_safetensors_" + std::to_string(::getpid()));
+  const tests::TempFolder folder_;
 };
 
 void expect_contains(const std::string& text, const std::string& part) {

@@ -1,10 +1,10 @@
 #include "fovea/models/clip_folder.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <filesystem>
 
+#include "../support/temp_folder.h"
 #include "fovea/io/file.h"
 #include "fovea/models/presets.h"
 #include "fovea/nn/parameter_file.h"
@@ -15,11 +15,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// A folder that disappears with the test.
-struct TemporaryFolder {
-  std::string path = ::testing::TempDir() + "fovea_clip_folder_test_" + std::to_string(::getpid());
-  TemporaryFolder() { fs::remove_all(path); }
-  ~TemporaryFolder() { fs::remove_all(path); }
+// A model folder that is not there yet.
+struct ModelFolder {
+  const tests::TempFolder parent;
+  const std::string path = parent / "model";
   std::string file(const std::string& name) const { return path + "/" + name; }
 };
 
@@ -70,7 +69,7 @@ void expect_contains(const std::string& text, const std::string& part) {
 
 TEST(ClipFolder, RoundTripGivesTheSameEmbeddingsBitForBit) {
   for (const bool vit : {true, false}) {
-    const TemporaryFolder folder;
+    const ModelFolder folder;
     const ClipModel model = make(tiny(vit));
     data::Batch batch = testing::captions({{1, 5, 4095}, {1, 2, 3, 4095}});
     batch.images = testing::random_images(2, 8).to(DType::f32);
@@ -89,7 +88,7 @@ TEST(ClipFolder, RoundTripGivesTheSameEmbeddingsBitForBit) {
 }
 
 TEST(ClipFolder, SavingReplacesAnOlderModel) {
-  const TemporaryFolder folder;
+  const ModelFolder folder;
   save(folder.path, tiny(true));
   save(folder.path, tiny(false));
   EXPECT_EQ(to_json(load_clip(folder.path).model.config), to_json(tiny(false)));
@@ -97,7 +96,7 @@ TEST(ClipFolder, SavingReplacesAnOlderModel) {
 }
 
 TEST(ClipFolder, MissingFilesAreNamed) {
-  const TemporaryFolder folder;
+  const ModelFolder folder;
   expect_contains(load_error(folder.path), folder.path + " is not a folder\nhint: ");
   for (const std::string name : {"config.json", "model.safetensors", "tokenizer.json", "preprocessor.json"}) {
     save(folder.path, tiny(false));
@@ -107,7 +106,7 @@ TEST(ClipFolder, MissingFilesAreNamed) {
 }
 
 TEST(ClipFolder, CorruptFilesAreNamed) {
-  const TemporaryFolder folder;
+  const ModelFolder folder;
   for (const std::string name : {"config.json", "model.safetensors", "tokenizer.json", "preprocessor.json"}) {
     for (const std::string contents : {"", "{", "[]", "{}", "\xff\xfe", "12345678901234567890"}) {
       save(folder.path, tiny(false));
@@ -123,7 +122,7 @@ TEST(ClipFolder, CorruptFilesAreNamed) {
 }
 
 TEST(ClipFolder, ConfigErrorsNameFileAndKey) {
-  const TemporaryFolder folder;
+  const ModelFolder folder;
   save(folder.path, tiny(false));
   const std::string config = folder.file("config.json");
   io::write_file(
@@ -146,7 +145,7 @@ TEST(ClipFolder, ConfigErrorsNameFileAndKey) {
 }
 
 TEST(ClipFolder, FilesMustFitEachOther) {
-  const TemporaryFolder folder;
+  const ModelFolder folder;
   save(folder.path, tiny(false));
   const ClipModel another = make(tiny(true));
   nn::save_parameters(folder.file("model.safetensors"), nn::collect(another));
@@ -162,7 +161,7 @@ TEST(ClipFolder, FilesMustFitEachOther) {
 }
 
 TEST(ClipFolder, RefusesAFolderThatCannotBeMade) {
-  const TemporaryFolder folder;
+  const ModelFolder folder;
   io::write_file(folder.path, "a file");
   EXPECT_THROW(save(folder.path + "/model", tiny(false)), Error);
 }

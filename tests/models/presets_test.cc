@@ -190,9 +190,10 @@ TEST(Presets, BadJsonNamesTheKey) {
   expect_contains(parse_error(with_image(R"(, "activation": "swish")")), "expected one of relu, gelu");
   expect_contains(parse_error(R"({"image": {"type": "vgg"}, "text": {"type": "cbow"}})"),
                   "model.image.type is \"vgg\", expected one of vit, modified_resnet, resnet");
-  expect_contains(parse_error(R"({"image": {}, "text": {"type": "cbow"}})"), "model.image.type is missing");
+  expect_contains(parse_error(R"({"image": {}, "text": {"type": "cbow"}})"),
+                  "model.image.type is null, expected one of vit");
   expect_contains(parse_error(R"({"image": {"type": "modified_resnet", "blocks": [1, 2]}, "text": {"type": "cbow"}})"),
-                  "model.image.blocks has 2 entries, expected 4");
+                  "model.image.blocks is [1,2], expected a list of 4 numbers");
   expect_contains(parse_error(R"({"image": {"type": "resnet", "blocks": 3}, "text": {"type": "cbow"}})"),
                   "model.image.blocks is 3, expected a list");
   expect_contains(parse_error(R"({"image": {"type": "resnet", "blocks": [1, "x"]}, "text": {"type": "cbow"}})"),

@@ -1,10 +1,8 @@
 #include "fovea/nn/parameter_file.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
-#include <cstdio>
-
+#include "../support/temp_folder.h"
 #include "fovea/io/file.h"
 #include "fovea/io/safetensors.h"
 #include "fovea/nn/attention.h"
@@ -37,8 +35,8 @@ struct Model {
 
 // A path that disappears with the test.
 struct TemporaryFile {
-  std::string path = ::testing::TempDir() + "fovea_parameter_file_test_" + std::to_string(::getpid()) + ".safetensors";
-  ~TemporaryFile() { std::remove(path.c_str()); }
+  const tests::TempFolder folder;
+  const std::string path = folder / "model.safetensors";
 };
 
 double largest_difference(const Model& a, const Model& b) {

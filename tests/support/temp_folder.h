@@ -26,11 +26,14 @@ class TempFolder {
 
   const std::string& path() const { return path_; }
   std::string operator/(const std::string& name) const { return path_ + "/" + name; }
-  void write(const std::string& name, const std::string& contents) const {
-    std::ofstream out(*this / name, std::ios::binary);
+  // Makes or replaces a file, and returns its path.
+  std::string write(const std::string& name, const std::string& contents) const {
+    std::string path = *this / name;
+    std::ofstream out(path, std::ios::binary);
     out << contents;
     out.close();
-    FOVEA_CHECK(out, "[test] cannot write ", *this / name);
+    FOVEA_CHECK(out, "[test] cannot write ", path);
+    return path;
   }
 
  private:

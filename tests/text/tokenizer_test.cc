@@ -1,19 +1,18 @@
 #include "fovea/text/tokenizer.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "../support/temp_folder.h"
 #include "fovea/core/error.h"
 #include "fovea/core/rng.h"
+#include "fovea/io/file.h"
 #include "fovea/text/clean.h"
 #include "shipped_texts.h"
 
@@ -22,20 +21,6 @@ namespace {
 
 using nlohmann::json;
 using Ids = std::vector<std::int32_t>;
-
-// A folder of this process alone, since tests run side by side.
-std::string folder() { return testing::TempDir() + "fovea_tokenizer_test_" + std::to_string(::getpid()); }
-std::string temporary(const std::string& name) { return folder() + "/" + name; }
-
-std::string read(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
-std::string write(const std::string& name, const std::string& contents) {
-  std::ofstream(temporary(name), std::ios::binary) << contents;
-  return temporary(name);
-}
 
 // Ids of "a", "b", ... inside a word in CLIP's order, which begins with '!'.
 constexpr std::int32_t id_of(char letter) { return letter - '!'; }
@@ -160,8 +145,17 @@ void expect_equal(const Tokenizer& a, const Tokenizer& b) {
 
 class TokenizerFiles : public testing::Test {
  protected:
-  TokenizerFiles() { std::filesystem::create_directories(folder()); }
-  ~TokenizerFiles() override { std::filesystem::remove_all(folder()); }
+  std::string temporary(const std::string& name) const { return folder_ / name; }
+  std::string write(const std::string& name, const std::string& contents) const {
+    return folder_.write(name, contents);
+  }
+  json small_json() const {
+    small_tokenizer().save(temporary("small.json"));
+    return json::parse(io::read_file(temporary("small.json")));
+  }
+
+ private:
+  const tests::TempFolder folder_;
 };
 
 TEST_F(TokenizerFiles, TokenizerJsonRoundTrip) {
@@ -170,13 +164,8 @@ TEST_F(TokenizerFiles, TokenizerJsonRoundTrip) {
     const Tokenizer loaded = Tokenizer::load(temporary("first.json"));
     expect_equal(loaded, tokenizer);
     loaded.save(temporary("second.json"));
-    EXPECT_EQ(read(temporary("first.json")), read(temporary("second.json")));
+    EXPECT_EQ(io::read_file(temporary("first.json")), io::read_file(temporary("second.json")));
   }
-}
-
-json small_json() {
-  small_tokenizer().save(temporary("small.json"));
-  return json::parse(read(temporary("small.json")));
 }
 
 // What the files of published models have and ours have not.
@@ -218,7 +207,7 @@ void expect_error(F&& f, const std::string& expected) {
 }
 
 TEST_F(TokenizerFiles, BadMergesNameFileAndLine) {
-  const auto check = [](const std::string& contents, std::int64_t size, const std::string& expected) {
+  const auto check = [&](const std::string& contents, std::int64_t size, const std::string& expected) {
     const std::string path = write("bad_merges.txt", contents);
     expect_error([&] { Tokenizer::load_merges(path, size); }, expected);
   };
@@ -279,8 +268,10 @@ TEST_F(TokenizerFiles, BadTokenizerJsonNamesFileAndExpectation) {
   missing["model"]["vocab"]["!!"] = 0;
   expect_error([&] { Tokenizer::load(write("missing.json", missing.dump())); },
                "the vocabulary lacks the byte 33, spelled \"!\"");
-  expect_error([] { Tokenizer::load(write("text.json", "{\"model\": ]")); }, "no JSON at byte 11");
-  expect_error([] { Tokenizer::load(write("text.json", "[]")); }, "found no \"model\"");
+  expect_error([&] { Tokenizer::load(write("text.json", "{\"model\": ]")); },
+               temporary("text.json") + ": not valid JSON at byte 10");
+  expect_error([&] { Tokenizer::load(write("text.json", std::string(100000, '['))); }, "nested deeper");
+  expect_error([&] { Tokenizer::load(write("text.json", "[]")); }, "found no \"model\"");
   expect_error([] { Tokenizer::load("/nonexistent/tokenizer.json"); }, "/nonexistent/tokenizer.json");
   expect_error([] { Tokenizer::load(testing::TempDir()); }, "cannot read " + testing::TempDir());
   expect_error([] { default_tokenizer().save("/nonexistent/tokenizer.json"); }, "/nonexistent/tokenizer.json");

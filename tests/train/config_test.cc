@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "fovea/core/error.h"
+#include "fovea/models/presets.h"
 
 namespace fovea::train {
 namespace {
@@ -17,20 +18,19 @@ std::string error_of(const std::string& json) {
   return "";
 }
 
-std::string set_error(const std::string& assignment) {
+Config with(std::initializer_list<const char*> assignments) {
   Config config;
+  for (const char* assignment : assignments) apply_set(config, assignment);
+  return config;
+}
+
+std::string set_error(const std::string& assignment, Config config = {}) {
   try {
     apply_set(config, assignment);
   } catch (const Error& error) {
     return error.what();
   }
   return "";
-}
-
-Config with(std::initializer_list<const char*> assignments) {
-  Config config;
-  for (const char* assignment : assignments) apply_set(config, assignment);
-  return config;
 }
 
 TEST(Config, KeepsDefaultsForWhatIsLeftOut) {
@@ -145,12 +145,14 @@ TEST(Config, WrongValuesAreRefusedNamingPathAndExpectation) {
   } wrong[] = {
       {"[]", "the whole is [], expected an object"},
       {R"({"data": 3})", "data is 3, expected an object"},
-      {R"({"data": {"batch_size": "4"}})", "data.batch_size is \"4\", expected a whole number from 1"},
-      {R"({"data": {"batch_size": 0}})", "data.batch_size is 0, expected a whole number from 1"},
-      {R"({"data": {"batch_size": 1.5}})", "data.batch_size is 1.5, expected a whole number from 1"},
-      {R"({"data": {"workers": -1}})", "data.workers is -1, expected a whole number from 0"},
+      {R"({"data": {"batch_size": "4"}})", "data.batch_size is \"4\", expected a whole number from 1 to 1000000000"},
+      {R"({"data": {"batch_size": 0}})", "data.batch_size is 0, expected a whole number from 1 to 1000000000"},
+      {R"({"data": {"batch_size": 1.5}})", "data.batch_size is 1.5, expected a whole number from 1 to 1000000000"},
+      {R"({"data": {"workers": -1}})", "data.workers is -1, expected a whole number from 0 to 1000000000"},
       {R"({"train": {"epochs": 9223372036854775808}})",
-       "train.epochs is 9223372036854775808, expected a whole number from 1"},
+       "train.epochs is 9223372036854775808, expected a whole number from 1 to 1000000000"},
+      {R"({"train": {"minutes": 1e300}})", "train.minutes is 1e+300, expected a number from 0 to 10000000"},
+      {R"({"train": {"seed": -1}})", "train.seed is -1, expected a whole number from 0"},
       {R"({"data": {"path": null}})", "data.path is null, expected text"},
       {R"({"eval": {"splits": "a"}})", "eval.splits is \"a\", expected a list such as [\"one\", \"two\"]"},
       {R"({"eval": {"splits": ["a", 2]}})", "eval.splits.1 is 2, expected text"},
@@ -199,13 +201,22 @@ TEST(ConfigSet, ReachesIntoTheModelAndTheTransforms) {
   EXPECT_EQ(with({R"(model={"image": {"width": 8}})", "model.image.width=16"}).model, R"({"image":{"width":16}})");
 }
 
+TEST(ConfigSet, ChangesPartsOfAPreset) {
+  const Config config = with({"model=small-vit", "model.image.patch_size=16"});
+  const models::ClipConfig model = models::parse_clip_config(config.model);
+  EXPECT_EQ(std::get<models::VisionTransformerConfig>(model.image).patch_size, 16);
+  EXPECT_EQ(std::get<models::VisionTransformerConfig>(model.image).transformer.width, 256);
+  EXPECT_NE(set_error("model.embed=3", with({"model=small-vti"})).find("did you mean small-vit?"), std::string::npos);
+}
+
 TEST(ConfigSet, ErrorsNameTheAssignment) {
   EXPECT_EQ(set_error("train.minute=3"),
             "[config] --set train.minute=3: unknown key train.minute\nhint: did you mean train.minutes?");
   EXPECT_EQ(set_error("train.epochs=many"),
-            "[config] --set train.epochs=many: train.epochs is \"many\", expected a whole number from 1");
-  EXPECT_EQ(set_error("model.embed=3"),
-            "[config] --set model.embed=3: model is \"small-resnet-cbow\", expected an object, to set a part of it");
+            "[config] --set train.epochs=many: train.epochs is \"many\", expected a whole number from 1 to 1000000000");
+  EXPECT_EQ(
+      set_error("data.path.x=3"),
+      "[config] --set data.path.x=3: data.path is \"data/emoji_clipart\", expected an object, to set a part of it");
   EXPECT_EQ(set_error("output"), "[config] --set output: expected KEY=VALUE");
   for (const char* key : {"", ".", "train..seed", ".train", "train.", "train.seed."}) {
     EXPECT_EQ(set_error(concat(key, "=3")),

@@ -2,12 +2,11 @@
 #include "fovea/train/metrics_log.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cmath>
-#include <filesystem>
 #include <limits>
 
+#include "../support/temp_folder.h"
 #include "fovea/core/error.h"
 #include "fovea/io/file.h"
 
@@ -20,10 +19,8 @@ SplitScores sample_scores(const std::string& name) {
 
 class MetricsLogFile : public ::testing::Test {
  protected:
-  ~MetricsLogFile() override { std::filesystem::remove(path); }
-
-  const std::string path =
-      (std::filesystem::temp_directory_path() / ("fovea_metrics_" + std::to_string(::getpid()) + ".jsonl")).string();
+  const tests::TempFolder folder;
+  const std::string path = folder / "metrics.jsonl";
 };
 
 TEST(MetricsLog, TrainingLinesKeepOrderAndPrecision) {

@@ -2,11 +2,11 @@
 #include "fovea/train/report.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cmath>
 #include <filesystem>
 
+#include "../support/temp_folder.h"
 #include "fovea/core/error.h"
 #include "fovea/io/file.h"
 #include "fovea/train/metrics_log.h"
@@ -16,12 +16,9 @@ namespace {
 
 class Report : public ::testing::Test {
  protected:
-  Report() { std::filesystem::create_directories(folder_); }
-  ~Report() override { std::filesystem::remove_all(folder_); }
-
-  std::string path(const std::string& name) const { return (folder_ / name).string(); }
+  std::string path(const std::string& name) const { return folder_ / name; }
   std::string write(const std::string& title = "Run", const Facts& facts = {}) const {
-    write_report(folder_.string(), title, facts);
+    write_report(folder_.path(), title, facts);
     return io::read_file(path("report.html"));
   }
   std::string error_for(const std::string& metrics) const {
@@ -35,8 +32,7 @@ class Report : public ::testing::Test {
   }
 
  private:
-  std::filesystem::path folder_ =
-      std::filesystem::temp_directory_path() / ("fovea_report_" + std::to_string(::getpid()));
+  const tests::TempFolder folder_;
 };
 
 // What is wrong with the nesting of the tags; empty when every element is closed where it should be.

@@ -89,6 +89,7 @@ class TrainerRun : public ::testing::Test {
     c.optim.lr = 3e-3;
     c.train.epochs = 4;
     c.train.log_every = 1;
+    c.eval.splits = {};
     return c;
   }
 
@@ -261,10 +262,19 @@ TEST_F(TrainerRun, ARunIsNeverOverwritten) {
   ClipTask task(c);
   const std::string error = error_of([&] { Trainer trainer(task, c); });
   EXPECT_EQ(error, concat("[train] ", first.folder,
-                          " already holds a run\nhint: choose another --output, or move the old run away"));
+                          " already holds a run\nhint: choose another output, or move the old run away"));
   EXPECT_EQ(lines_of(c.output + "/metrics.jsonl"), first.lines);
   EXPECT_EQ(io::read_file(c.output + "/config.json"), config_before);
   EXPECT_TRUE(io::read_file(c.output + "/model/model.safetensors") == first.weights);
+}
+
+TEST_F(TrainerRun, AStartThatFailedIsNoRun) {
+  Config c = config();
+  c.train.epochs = 1;
+  c.output = new_folder();
+  ClipTask task(c);
+  { Trainer not_run(task, c); }
+  EXPECT_EQ(run(task, c).lines.size(), 1u);
 }
 
 TEST_F(TrainerRun, RunFoldersThatCannotBeMadeAreNamed) {
@@ -351,6 +361,16 @@ TEST_F(TrainerRun, WithoutSplitsThereIsNoEvaluationLine) {
   for (const Json& line : run(config()).lines) EXPECT_TRUE(line.contains("loss"));
 }
 
+TEST_F(TrainerRun, AllSplitsButTheTrainingSplitAreScoredUnlessTheConfigurationSaysOtherwise) {
+  Config c = config();
+  c.eval.splits = EvalConfig().splits;
+  const Outcome scored = run(c);
+  std::vector<std::string> splits;
+  for (const auto& [split, scores] : scored.lines.back()["eval"].items()) splits.push_back(split);
+  EXPECT_EQ(splits, (std::vector<std::string>{"more", "test"}));
+  EXPECT_EQ(load_config(scored.folder + "/config.json").eval.splits, splits);
+}
+
 TEST_F(TrainerRun, GradientsAreClippedUnlessTheNormIsZero) {
   Config c = config();
   c.train.epochs = 2;
@@ -418,7 +438,8 @@ INSTANTIATE_TEST_SUITE_P(
         WrongConfig{"data.workers=5000", "[loader] 5000 workers, expected 0 to 1024"},
         WrongConfig{"model=small-resnet-cbov", "did you mean small-resnet-cbow?"},
         WrongConfig{"model.text.vocabulary=100", "the tokenizer has 4096 entries, the model's text tower knows 100"},
-        WrongConfig{"data.transform.sizes=16", "unknown key sizes\nhint: did you mean size?"}));
+        WrongConfig{"data.transform.sizes=16",
+                    "unknown key data.transform.sizes\nhint: did you mean data.transform.size?"}));
 
 class TrainerData : public TrainerRun {
  protected:
@@ -458,6 +479,24 @@ TEST_F(TrainerData, SplitsWithoutPicturesAreFoundBeforeTraining) {
   c.eval.splits = {"train", "test"};
   const std::string error = error_of([&] { ClipTask task(c); });
   EXPECT_TRUE(contains(error, "[train] none of the 1 pictures of split \"test\" exists, the first is ")) << error;
+}
+
+// What a table of one's own may look like: no splits, white space in names, Windows line ends, a byte-order mark.
+TEST_F(TrainerData, TablesWithoutSplitsAreTrainedOnAndScoredAsAWhole) {
+  data_.folder().write("red rows.png", io::read_file(data_.path() + "/red_rows.png"));
+  data_.folder().write("captions.tsv",
+                       "\xEF\xBB\xBFimage\tcaption\r\nred rows.png\tred rows\r\nblue_top.png\tblue\r\n");
+  Config c = config();
+  c.data.batch_size = 2;
+  c.eval.splits = EvalConfig().splits;
+  EXPECT_TRUE(contains(error_of([&] { ClipTask task(c); }), "when split_column is empty, all rows are used"));
+  apply_set(c, "data.split_column=");
+  const Outcome done = run(c);
+  EXPECT_EQ(losses(done.lines).size(), 4u);
+  EXPECT_EQ(done.lines.back()["eval"]["train"]["i2t"]["queries"], 2);
+  EXPECT_FALSE(contains(io::read_file(done.folder + "/report.html"), "could not be used"));
+  c.eval.splits = {"test"};
+  EXPECT_TRUE(contains(error_of([&] { ClipTask task(c); }), "data.split_column is empty: the table has no splits"));
 }
 
 TEST_F(TrainerData, EmptyTablesAreErrors) {

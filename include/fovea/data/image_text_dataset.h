@@ -20,10 +20,8 @@ struct TextColumn {
 struct DatasetOptions {
   std::string image_column = "image";
   std::vector<TextColumn> text_columns{{"caption"}};  // the first one is the text of evaluation
-  std::string concept_column;                         // what the picture shows, as a key; empty: none
-  std::string split_column = "split";
-  std::string split;  // rows of this split only; empty: all rows
-  std::string root;   // folder that picture paths start from; empty: the table's own
+  std::string split_column = "split";                 // empty: the table has no splits
+  std::string split;                                  // rows of this split only; empty: all rows
 };
 
 struct Text {
@@ -35,10 +33,9 @@ struct Text {
 struct Sample {
   std::string image_path;
   std::vector<Text> texts;  // the first is the text of evaluation, even when empty; the others are not empty
-  std::string concept_key;
 };
 
-// The rows of one split.
+// The rows of one split. Picture paths start from the table's folder.
 class FOVEA_API ImageTextDataset {
  public:
   // `path` is a tab-separated table, or a folder with one called captions.tsv. Throws Error for missing files and
@@ -55,5 +52,8 @@ class FOVEA_API ImageTextDataset {
  private:
   std::vector<Sample> samples_;
 };
+
+// The splits of a table (`path` as above) in alphabetical order. Throws Error when there is no such table or column.
+FOVEA_API std::vector<std::string> split_names(const std::string& path, const std::string& split_column);
 
 }  // namespace fovea::data

@@ -19,7 +19,6 @@ class FOVEA_API Table {
 
   std::int64_t rows() const { return rows_; }
   const std::vector<std::string>& columns() const { return columns_; }
-  bool has_column(std::string_view name) const { return find(name) >= 0; }
 
   // The number of a column. Throws Error naming the columns there are, and the nearest.
   std::int64_t column(std::string_view name) const;
@@ -31,7 +30,6 @@ class FOVEA_API Table {
     std::size_t begin, length;
   };
 
-  std::int64_t find(std::string_view name) const;  // -1: none
   void add_line(std::string_view line, std::int64_t number);
 
   std::string path_, text_;

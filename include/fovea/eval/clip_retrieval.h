@@ -12,7 +12,7 @@
 namespace fovea::eval {
 
 // Embeds every picture and every distinct caption (after cleaning, so letter case does not count) and ranks them.
-// Pictures that cannot be decoded are left out with a warning, as are their captions. Throws Error when none is left.
+// Pictures that cannot be decoded are left out, as are their captions; one warning says how many. Throws Error when none is left.
 FOVEA_API Retrieval clip_retrieval(const models::ClipModel& model, const text::Tokenizer& tokenizer,
                                    const image::TransformConfig& transform, const data::ImageTextDataset& dataset,
                                    std::int64_t batch_size);

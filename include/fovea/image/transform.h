@@ -44,9 +44,11 @@ FOVEA_API Image train_transform(const Image& image, const TransformConfig& confi
 FOVEA_API void check(const TransformConfig& config);
 
 // As a JSON object, whose keys are the fields' names ("mean" and "std" stand beside "size"). Missing keys keep the
-// values of `defaults`. Throws Error, naming the key, for unknown keys, wrong types and numbers out of range.
+// values of `defaults`. Throws Error, naming the key, for unknown keys, wrong types and numbers out of range; `path` is
+// where the object stands in a larger file ("data.transform").
 FOVEA_API std::string to_json(const TransformConfig& config);
-FOVEA_API TransformConfig parse_transform_config(const std::string& json, const TransformConfig& defaults = {});
+FOVEA_API TransformConfig parse_transform_config(const std::string& json, const TransformConfig& defaults = {},
+                                                 const std::string& path = "");
 
 // The evaluation part in the form of Hugging Face's preprocessor_config.json (CLIPImageProcessor). Keys that do not
 // concern the pixels are ignored when reading; processing that TransformConfig cannot express throws Error, naming

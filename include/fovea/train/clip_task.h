@@ -19,7 +19,8 @@ FOVEA_API objectives::AnyFeatureObjective make_objective(const ObjectiveConfig& 
 class FOVEA_API ClipTask final : public Task {
  public:
   // Builds the model with the configuration's seed and opens the training split. Throws Error when model, data and
-  // transforms do not fit together, and when a split to be scored later does not exist.
+  // transforms do not fit together, and when a split to be scored later does not exist. A table without splits (an
+  // empty data.split_column) is trained on and scored as a whole, under the training split's name.
   explicit ClipTask(const Config& config) : ClipTask(config, make_objective(config.objective)) {}
   ClipTask(const Config& config, objectives::AnyFeatureObjective objective);
 

@@ -14,7 +14,8 @@ namespace fovea::train {
 struct DataConfig {
   std::string path = "data/emoji_clipart";  // a folder with captions.tsv, or a .tsv file
   std::string train_split = "train";
-  std::string image_column = "image", split_column = "split";
+  std::string image_column = "image";
+  std::string split_column = "split";                   // empty: the table has no splits, all rows are trained on
   std::vector<std::string> caption_columns{"caption"};  // the first one is what evaluation asks for
   std::vector<std::string> list_columns;  // caption columns whose cells are lists ("a, b, c"); a random part is drawn
   std::int64_t batch_size = 256;
@@ -55,8 +56,8 @@ struct TrainConfig {
 };
 
 struct EvalConfig {
-  std::vector<std::string> splits;
-  std::int64_t every_epochs = 0;  // 0: only at the end
+  std::vector<std::string> splits{"all"};  // "all": every split but the training split; none: nothing is scored
+  std::int64_t every_epochs = 0;           // 0: only at the end
   std::int64_t batch_size = 256;
 };
 
@@ -79,8 +80,9 @@ FOVEA_API Config parse_config(std::string_view json, const std::string& source =
 // As parse_config, from a file.
 FOVEA_API Config load_config(const std::string& path);
 
-// Changes one key: "train.minutes=10". The value is JSON; text needs no quotes. A part of a model's description or of
-// the image transforms may be set as well: "data.transform.size=64". Throws Error as parse_config does.
+// Changes one key: "train.minutes=10". The value is JSON; text needs no quotes. A part of the image transforms
+// or of the model, which may be a preset, may be set as well: "model.image.patch_size=16". Throws Error as parse_config
+// does.
 FOVEA_API void apply_set(Config& config, std::string_view assignment);
 
 // The whole configuration as JSON text that parse_config reads back to the same values.
