@@ -1,5 +1,6 @@
 #include "fovea/nn/parameter_file.h"
 
+#include <cstring>
 #include <set>
 
 #include "fovea/io/safetensors.h"
@@ -32,10 +33,6 @@ Shape file_shape(const ParamEntry& entry) {
   return is_filter(entry) ? Shape{s[0], s[3], s[1], s[2]} : s;
 }
 
-bool ends_with(const std::string& text, std::string_view end) {
-  return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
-}
-
 // Everything that does not fit, a line each.
 std::vector<std::string> differences(const io::TensorMap& file, const std::vector<ParamEntry>& entries) {
   std::vector<std::string> found;
@@ -51,7 +48,7 @@ std::vector<std::string> differences(const io::TensorMap& file, const std::vecto
     }
   }
   for (const auto& [name, tensor] : file) {
-    if (!known.contains(name) && !ends_with(name, "position_ids") && !ends_with(name, "num_batches_tracked")) {
+    if (!known.contains(name) && !name.ends_with("position_ids") && !name.ends_with("num_batches_tracked")) {
       found.push_back("unexpected: " + name);
     }
   }

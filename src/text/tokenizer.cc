@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <unordered_map>
 #include <utility>
 
 #include "fovea/core/error.h"
@@ -18,6 +19,10 @@ namespace {
 constexpr std::int32_t no_rank = std::numeric_limits<std::int32_t>::max();
 
 }  // namespace
+
+struct Tokenizer::MergeRanks {
+  std::unordered_map<std::uint64_t, std::int32_t> by_pair;
+};
 
 // A piece of a word that is being merged, with the rank of its merge with the next one.
 struct Tokenizer::Symbol {
@@ -37,9 +42,11 @@ Tokenizer::Tokenizer(std::span<const BpeMerge> merges)
 
 Tokenizer::Tokenizer(std::vector<Piece> pieces, std::vector<Rule> rules, std::int32_t start_id, std::int32_t end_id)
     : pieces_(std::move(pieces)), rules_(std::move(rules)), start_id_(start_id), end_id_(end_id) {
+  MergeRanks ranks;
   for (std::size_t rank = 0; rank < rules_.size(); ++rank) {
-    ranks_[detail::pair_key(rules_[rank].left, rules_[rank].right)] = static_cast<std::int32_t>(rank);
+    ranks.by_pair[detail::pair_key(rules_[rank].left, rules_[rank].right)] = static_cast<std::int32_t>(rank);
   }
+  ranks_ = std::make_shared<const MergeRanks>(std::move(ranks));
   for (std::int32_t id = 0; id < static_cast<std::int32_t>(pieces_.size()); ++id) {
     const auto& [bytes, kind] = piece(id);
     if (kind == Kind::special) {
@@ -129,8 +136,8 @@ Tokenizer::SpecialMatch Tokenizer::find_special(std::string_view text) const {
 }
 
 std::int32_t Tokenizer::rank_of(std::int32_t left, std::int32_t right) const {
-  const auto found = ranks_.find(detail::pair_key(left, right));
-  return found == ranks_.end() ? no_rank : found->second;
+  const auto found = ranks_->by_pair.find(detail::pair_key(left, right));
+  return found == ranks_->by_pair.end() ? no_rank : found->second;
 }
 
 void Tokenizer::append_word(std::string_view word, std::vector<std::int32_t>& ids) const {

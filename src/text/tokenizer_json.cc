@@ -1,6 +1,7 @@
 // Reading and writing of Hugging Face's tokenizer.json.
 #include <initializer_list>
 #include <set>
+#include <unordered_map>
 #include <utility>
 
 #include "fovea/core/error.h"

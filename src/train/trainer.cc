@@ -122,7 +122,9 @@ void Trainer::report(double seconds) const {
   facts.emplace_back("Training time", format_duration(seconds));
   if (const std::int64_t skipped = task_.loader().skipped(); skipped > 0)
     facts.emplace_back("Pictures that could not be used", format_count(skipped));
-  write_report(config_.output, "fovea: " + std::filesystem::path(config_.output).filename().string(), facts);
+  // With or without a slash at its end.
+  const std::filesystem::path folder = (std::filesystem::path(config_.output) / "").parent_path();
+  write_report(config_.output, "fovea: " + folder.filename().string(), facts);
 }
 
 void Trainer::Window::add(const StepResult& result) {

@@ -9,7 +9,7 @@
 
 namespace fovea::nn {
 
-// ids (...) i64 -> (..., D).
+// ids (...) i32 or i64 -> (..., D).
 struct Embedding {
   Param weight;  // (V, D)
 

@@ -10,10 +10,10 @@
 #include <initializer_list>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <type_traits>
-#include <unordered_set>
 #include <variant>
 #include <vector>
 
@@ -57,7 +57,7 @@ inline constexpr bool is_variant<std::variant<T...>> = true;
 
 class Collector {
  public:
-  Collector(std::vector<ParamEntry>& entries, std::unordered_set<const ParamLeaf*>& seen, std::string prefix)
+  Collector(std::vector<ParamEntry>& entries, std::set<const ParamLeaf*>& seen, std::string prefix)
       : entries_(entries), seen_(seen), prefix_(std::move(prefix)) {}
 
   template <class Field>
@@ -96,7 +96,7 @@ class Collector {
   }
 
   std::vector<ParamEntry>& entries_;
-  std::unordered_set<const ParamLeaf*>& seen_;  // a tensor that modules share is listed once, under its first name
+  std::set<const ParamLeaf*>& seen_;  // a tensor that modules share is listed once, under its first name
   std::string prefix_;
 };
 
@@ -106,7 +106,7 @@ class Collector {
 template <class Module>
 std::vector<ParamEntry> collect(Module& module) {
   std::vector<ParamEntry> entries;
-  std::unordered_set<const ParamLeaf*> seen;
+  std::set<const ParamLeaf*> seen;
   std::remove_cv_t<Module>::visit(module, detail::Collector(entries, seen, ""));
   return entries;
 }

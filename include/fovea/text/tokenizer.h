@@ -3,10 +3,10 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "fovea/core/export.h"
@@ -70,6 +70,7 @@ class FOVEA_API Tokenizer {
   struct Symbol;
   struct SpecialMatch;
   class JsonReader;
+  struct MergeRanks;
 
   Tokenizer(std::vector<Piece> pieces, std::vector<Rule> rules, std::int32_t start_id, std::int32_t end_id);
 
@@ -84,7 +85,7 @@ class FOVEA_API Tokenizer {
 
   std::vector<Piece> pieces_;  // by id
   std::vector<Rule> rules_;    // by rank
-  std::unordered_map<std::uint64_t, std::int32_t> ranks_;
+  std::shared_ptr<const MergeRanks> ranks_;  // never changed, so that copies share it
   std::array<std::int32_t, 256> byte_ids_{}, last_byte_ids_{};  // of a byte inside and at the end of a word
   std::vector<std::int32_t> special_ids_;
   std::int32_t start_id_, end_id_;
