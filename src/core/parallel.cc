@@ -1,10 +1,12 @@
 #include "fovea/core/parallel.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <exception>
 #include <mutex>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -14,6 +16,8 @@
 namespace fovea {
 namespace {
 
+constexpr int max_threads = 4096;
+
 thread_local bool serial_here = false;
 
 int default_threads() {
@@ -21,8 +25,8 @@ int default_threads() {
   if (const char* text = std::getenv("FOVEA_NUM_THREADS")) {
     char* end = nullptr;
     const long value = std::strtol(text, &end, 10);
-    FOVEA_CHECK(*text != '\0' && *end == '\0' && value >= 1 && value <= 4096, "[parallel] FOVEA_NUM_THREADS is \"",
-                text, "\", expected a whole number from 1 to 4096");
+    FOVEA_CHECK(*text != '\0' && *end == '\0' && value >= 1 && value <= max_threads,
+                "[parallel] FOVEA_NUM_THREADS is \"", text, "\", expected a whole number from 1 to ", max_threads);
     return static_cast<int>(value);
   }
   return processors;
@@ -44,7 +48,7 @@ class Team {
   bool run(int helpers, Work work) {
     const std::unique_lock lock(caller_, std::try_to_lock);
     if (!lock) return false;
-    for (; created_ < helpers; ++created_) std::thread(&Team::help, this, created_).detach();
+    create(helpers);
     work_ = &work;
     helpers_ = helpers;
     open_ = true;
@@ -52,7 +56,7 @@ class Team {
     round_.notify_all();
     work();
     open_ = false;
-    wait_until([this] { return inside_ == 0; }, inside_);
+    wait_until(inside_, [](int inside) { return inside == 0; });
     return true;
   }
 
@@ -65,19 +69,28 @@ class Team {
 #endif
   }
 
-  // Looks at the condition for a while, then sleeps until `changing` changes.
-  template <class Condition>
-  static void wait_until(Condition&& condition, std::atomic<int>& changing) {
+  // Looks at the value for a while, then sleeps, until it is ready. Each decision to sleep is about the value just
+  // tested: a value loaded on its own might already be the final one, whose notification has passed.
+  template <class Ready>
+  static void wait_until(const std::atomic<int>& value, Ready&& ready) {
     for (int i = 0; i < spins; ++i) {
-      if (condition()) return;
+      if (ready(value)) return;
       pause();
     }
-    for (int seen = changing; !condition(); seen = changing) changing.wait(seen);
+    for (int seen = value; !ready(seen); seen = value) value.wait(seen);
+  }
+
+  // Fewer when the system gives no more threads.
+  void create(int helpers) {
+    try {
+      for (; created_ < helpers; ++created_) std::thread(&Team::help, this, created_).detach();
+    } catch (const std::system_error&) {
+    }
   }
 
   void help(int index) {
     for (int seen = 0;; seen = round_) {
-      wait_until([&] { return round_ != seen; }, round_);
+      wait_until(round_, [seen](int round) { return round != seen; });
       // Either this thread sees that the round is closed, or the caller sees that it is inside: what belongs to a round
       // changes only while nobody is.
       ++inside_;
@@ -120,7 +133,8 @@ class FirstError {
 int num_threads() { return thread_count(); }
 
 void set_num_threads(int threads) {
-  FOVEA_CHECK(threads >= 1, "[parallel] thread count must be at least 1, got ", threads);
+  FOVEA_CHECK(threads >= 1 && threads <= max_threads, "[parallel] thread count is ", threads, ", expected 1 to ",
+              max_threads);
   thread_count() = threads;
 }
 
@@ -132,7 +146,7 @@ void parallel_for(std::int64_t n, std::int64_t grain, FunctionRef<void(std::int6
   if (grain < 1) grain = 1;
   const std::int64_t chunks = chunk_count(n, grain);
   const auto run_chunk = [&](std::int64_t c) { body(c * grain, c + 1 == chunks ? n : (c + 1) * grain); };
-  const int threads = static_cast<int>(chunks < num_threads() ? chunks : num_threads());
+  const int threads = static_cast<int>(std::min<std::int64_t>(chunks, num_threads()));
   if (threads == 1 || serial_here) {
     for (std::int64_t c = 0; c < chunks; ++c) run_chunk(c);
     return;

@@ -16,9 +16,9 @@ template <class R, class... Args>
 class FunctionRef<R(Args...)> {
  public:
   template <class F>
-    requires(!std::is_same_v<std::remove_cvref_t<F>, FunctionRef>)
-  FunctionRef(F&& f)
-      : object_(const_cast<void*>(static_cast<const void*>(std::addressof(f)))), call_([](void* object, Args... args) -> R {
+  requires(!std::is_same_v<std::remove_cvref_t<F>, FunctionRef>) FunctionRef(F&& f)
+      : object_(const_cast<void*>(static_cast<const void*>(std::addressof(f)))),
+        call_([](void* object, Args... args) -> R {
           return (*static_cast<std::remove_reference_t<F>*>(object))(static_cast<Args>(args)...);
         }) {}
   R operator()(Args... args) const { return call_(object_, static_cast<Args>(args)...); }
@@ -28,7 +28,8 @@ class FunctionRef<R(Args...)> {
   R (*call_)(void*, Args...);
 };
 
-// Threads used by parallel_for: FOVEA_NUM_THREADS, or the number of processors this process may run on.
+// Threads used by parallel_for: FOVEA_NUM_THREADS, or the number of processors this process may run on. Calls that are
+// under way keep theirs. Both throw Error when the number is not 1 to 4096.
 FOVEA_API int num_threads();
 FOVEA_API void set_num_threads(int threads);
 
@@ -37,7 +38,9 @@ FOVEA_API void set_num_threads(int threads);
 // by the body reach the caller. Nested calls, and calls inside a SerialScope, run on the calling thread.
 FOVEA_API void parallel_for(std::int64_t n, std::int64_t grain, FunctionRef<void(std::int64_t, std::int64_t)> body);
 
-inline std::int64_t chunk_count(std::int64_t n, std::int64_t grain) { return (n + grain - 1) / grain; }
+inline std::int64_t chunk_count(std::int64_t n, std::int64_t grain) {
+  return n / grain + (n % grain != 0);  // n + grain may overflow
+}
 
 // While one lives, parallel_for is serial on this thread (loader workers hold one).
 class FOVEA_API SerialScope {
