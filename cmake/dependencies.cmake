@@ -1,6 +1,5 @@
 # Everything the library is built with, gathered in one private target: none of it reaches a public header.
 find_package(Threads REQUIRED)
-find_package(Eigen3 3.4 REQUIRED NO_MODULE)
 find_package(nlohmann_json 3.11 REQUIRED)
 find_package(hwy CONFIG QUIET)
 if(NOT TARGET hwy::hwy)
@@ -13,6 +12,6 @@ find_path(FOVEA_UTF8PROC_INCLUDE utf8proc.h REQUIRED)
 find_library(FOVEA_UTF8PROC_LIBRARY utf8proc REQUIRED)
 
 add_library(fovea_dependencies INTERFACE)
-target_link_libraries(fovea_dependencies INTERFACE Threads::Threads Eigen3::Eigen nlohmann_json::nlohmann_json hwy::hwy
+target_link_libraries(fovea_dependencies INTERFACE Threads::Threads nlohmann_json::nlohmann_json hwy::hwy
                       ${FOVEA_UTF8PROC_LIBRARY})
 target_include_directories(fovea_dependencies SYSTEM INTERFACE ${FOVEA_STB_INCLUDE} ${FOVEA_UTF8PROC_INCLUDE})

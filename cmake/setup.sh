@@ -35,8 +35,8 @@ fovea_install() {
   }
 }
 
-fovea_library_packages="libhwy-dev libeigen3-dev nlohmann-json3-dev libstb-dev libcli11-dev libutf8proc-dev"
-fovea_test_packages="libgtest-dev libbenchmark-dev"
+fovea_library_packages="libhwy-dev nlohmann-json3-dev libstb-dev libcli11-dev libutf8proc-dev"
+fovea_test_packages="libgtest-dev libbenchmark-dev libeigen3-dev"
 
 # fovea_configure CMAKE_OPTION...: configures build/ in Release. An existing build folder keeps its generator.
 fovea_configure() {

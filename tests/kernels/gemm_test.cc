@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <Eigen/Dense>
+
 #include <array>
 
 #include "fovea/kernels/gemm_reference.h"
@@ -56,6 +58,18 @@ TEST(Gemm, EqualsTheReferenceAcrossBlocks) {
       EXPECT_LT(product_error(203, 67, 1100, transposes & 1, transposes & 2, Activation::none, false, true), 1e-5) << isa;
     }
   });
+}
+
+TEST(Gemm, EqualsEigen) {
+  using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+  const std::int64_t m = 131, n = 97, k = 1030;
+  const Tensor a = normal({m, k}, 1), b = normal({k, n}, 2);
+  Tensor c({m, n});
+  kernels::gemm_f32(m, n, k, {a.data<float>(), k}, {b.data<float>(), n}, c.mutable_data<float>(), n);
+  const Eigen::MatrixXd expected = Eigen::Map<const Matrix, Eigen::Unaligned>(a.data<float>(), m, k).cast<double>() *
+                                   Eigen::Map<const Matrix, Eigen::Unaligned>(b.data<float>(), k, n).cast<double>();
+  const Eigen::MatrixXd ours = Eigen::Map<const Matrix, Eigen::Unaligned>(c.data<float>(), m, n).cast<double>();
+  EXPECT_LT((ours - expected).cwiseAbs().maxCoeff() / expected.cwiseAbs().maxCoeff(), 1e-5);
 }
 
 TEST(Gemm, AppliesEveryEpilogue) {
