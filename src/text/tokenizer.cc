@@ -1,15 +1,17 @@
 #include "fovea/text/tokenizer.h"
 
 #include <algorithm>
+#include <bit>
 #include <limits>
 #include <utility>
 
 #include "fovea/core/error.h"
+#include "fovea/core/rng.h"
+#include "fovea/io/file.h"
 #include "fovea/text/clean.h"
 #include "fovea/text/split.h"
 #include "text/bpe_symbols.h"
 #include "text/default_vocabulary.h"
-#include "fovea/io/file.h"
 #include "text/merges_file.h"
 
 namespace fovea::text {
@@ -37,8 +39,10 @@ Tokenizer::Tokenizer(std::span<const BpeMerge> merges)
 
 Tokenizer::Tokenizer(std::vector<Piece> pieces, std::vector<Rule> rules, std::int32_t start_id, std::int32_t end_id)
     : pieces_(std::move(pieces)), rules_(std::move(rules)), start_id_(start_id), end_id_(end_id) {
+  ranks_.assign(std::bit_ceil(2 * rules_.size() + 1), {0, -1});
   for (std::size_t rank = 0; rank < rules_.size(); ++rank) {
-    ranks_[detail::pair_key(rules_[rank].left, rules_[rank].right)] = static_cast<std::int32_t>(rank);
+    const std::uint64_t pair = detail::pair_key(rules_[rank].left, rules_[rank].right);
+    ranks_[slot_of(pair)] = {pair, static_cast<std::int32_t>(rank)};
   }
   for (std::int32_t id = 0; id < static_cast<std::int32_t>(pieces_.size()); ++id) {
     const auto& [bytes, kind] = piece(id);
@@ -128,9 +132,17 @@ Tokenizer::SpecialMatch Tokenizer::find_special(std::string_view text) const {
   return first;
 }
 
+// Where a pair is, or would be: the first such slot from its hash on.
+std::size_t Tokenizer::slot_of(std::uint64_t pair) const {
+  const std::size_t last = ranks_.size() - 1;
+  std::size_t slot = static_cast<std::size_t>(mix(pair, 0)) & last;
+  while (ranks_[slot].rank >= 0 && ranks_[slot].pair != pair) slot = (slot + 1) & last;
+  return slot;
+}
+
 std::int32_t Tokenizer::rank_of(std::int32_t left, std::int32_t right) const {
-  const auto found = ranks_.find(detail::pair_key(left, right));
-  return found == ranks_.end() ? no_rank : found->second;
+  const std::int32_t rank = ranks_[slot_of(detail::pair_key(left, right))].rank;
+  return rank < 0 ? no_rank : rank;
 }
 
 void Tokenizer::append_word(std::string_view word, std::vector<std::int32_t>& ids) const {

@@ -2,12 +2,13 @@
 #include <initializer_list>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <unordered_map>
 #include <utility>
 
 #include "fovea/core/error.h"
+#include "fovea/io/file.h"
 #include "fovea/text/tokenizer.h"
 #include "text/bpe_symbols.h"
-#include "fovea/io/file.h"
 
 namespace fovea::text {
 namespace {

@@ -6,7 +6,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "fovea/core/export.h"
@@ -67,6 +66,10 @@ class FOVEA_API Tokenizer {
   struct Rule {  // a merge with the id that it gives
     std::int32_t left, right, merged;
   };
+  struct PairRank {
+    std::uint64_t pair;
+    std::int32_t rank;  // negative: nothing is here
+  };
   struct Symbol;
   struct SpecialMatch;
   class JsonReader;
@@ -77,14 +80,15 @@ class FOVEA_API Tokenizer {
   static std::vector<Rule> clip_rules(std::span<const BpeMerge> merges);
   const Piece& piece(std::int32_t id) const { return pieces_[static_cast<std::size_t>(id)]; }
   std::string spelled(std::int32_t id) const;
+  std::size_t slot_of(std::uint64_t pair) const;
   std::int32_t rank_of(std::int32_t left, std::int32_t right) const;
   SpecialMatch find_special(std::string_view text) const;
   void append_word(std::string_view word, std::vector<std::int32_t>& ids) const;
   void merge_everywhere(std::vector<Symbol>& symbols, std::int32_t rank) const;
 
-  std::vector<Piece> pieces_;  // by id
-  std::vector<Rule> rules_;    // by rank
-  std::unordered_map<std::uint64_t, std::int32_t> ranks_;
+  std::vector<Piece> pieces_;    // by id
+  std::vector<Rule> rules_;      // by rank
+  std::vector<PairRank> ranks_;  // a hash table with a power of two of slots, at most half of them taken
   std::array<std::int32_t, 256> byte_ids_{}, last_byte_ids_{};  // of a byte inside and at the end of a word
   std::vector<std::int32_t> special_ids_;
   std::int32_t start_id_, end_id_;
