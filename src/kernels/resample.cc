@@ -1,5 +1,6 @@
 #include "fovea/kernels/resample.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace fovea::kernels {

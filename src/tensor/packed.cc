@@ -37,4 +37,15 @@ std::int64_t PackedLayout::max_length() const {
   return longest;
 }
 
+void PackedLayout::check(const char* where, std::int64_t rows) const {
+  FOVEA_CHECK(defined(), "[", where, "] the layout is not set\nhint: PackedLayout::uniform(sequences, length)");
+  FOVEA_CHECK(offsets.rank() == 1 && offsets.numel() > 0 && offsets.dtype() == DType::i64, "[", where, "] offsets are ",
+              to_string(offsets.dtype()), " ", offsets.shape(), ", expected i64 (B+1,)");
+  FOVEA_CHECK(begin(0) == 0 && begin(sequences()) == rows, "[", where, "] the layout spans rows ", begin(0), " to ",
+              begin(sequences()), ", the matrix has ", rows);
+  for (std::int64_t b = 0; b < sequences(); ++b) {
+    FOVEA_CHECK(length(b) >= 0, "[", where, "] sequence ", b, " has length ", length(b));
+  }
+}
+
 }  // namespace fovea

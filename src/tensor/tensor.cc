@@ -11,9 +11,8 @@
 namespace fovea {
 namespace {
 
-// Calls f with the tensor's first element as a typed pointer.
 template <class F>
-decltype(auto) with_elements(DType dtype, const void* raw, F&& f) {
+decltype(auto) with_typed(DType dtype, const void* raw, F&& f) {
   switch (dtype) {
     case DType::f64: return f(static_cast<const double*>(raw));
     case DType::bf16: return f(static_cast<const bfloat16*>(raw));
@@ -23,9 +22,16 @@ decltype(auto) with_elements(DType dtype, const void* raw, F&& f) {
     default: return f(static_cast<const float*>(raw));
   }
 }
+// Calls f with the tensor's first element as a typed pointer. Throws Error when it is undefined.
+template <class F>
+decltype(auto) with_elements(const Tensor& tensor, F&& f) {
+  FOVEA_CHECK(tensor.defined(), "[tensor] undefined tensor used");
+  return with_typed(tensor.dtype(), tensor.raw(), f);
+}
 template <class F>
 decltype(auto) with_mutable_elements(Tensor& tensor, F&& f) {
-  return with_elements(tensor.dtype(), tensor.mutable_raw(), [&](auto* p) {
+  FOVEA_CHECK(tensor.defined(), "[tensor] undefined tensor written to");
+  return with_typed(tensor.dtype(), tensor.mutable_raw(), [&](auto* p) {
     return f(const_cast<std::remove_const_t<std::remove_pointer_t<decltype(p)>>*>(p));
   });
 }
@@ -43,15 +49,23 @@ To convert(From value) {
   }
 }
 
+std::size_t byte_count(const Shape& shape, DType dtype) {
+  std::int64_t count = 0;
+  FOVEA_CHECK(!__builtin_mul_overflow(shape.numel(), size_of(dtype), &count), "[tensor] ", shape, " of ",
+              to_string(dtype), " has more bytes than can be addressed");
+  return static_cast<std::size_t>(count);
+}
+
 }  // namespace
 
 Tensor::Tensor(Shape shape, DType dtype)
-    : storage_(std::make_shared<Storage>(static_cast<std::size_t>(shape.numel() * size_of(dtype)))),
+    : storage_(std::make_shared<Storage>(byte_count(shape, dtype))),
       version_(std::make_shared<VersionCounter>(0)),
       shape_(shape),
       dtype_(dtype) {}
 
 Tensor Tensor::reshape(Shape shape) const {
+  FOVEA_CHECK(defined(), "[reshape] undefined tensor reshaped to ", shape);
   FOVEA_CHECK(shape.numel() == numel(), "[reshape] ", shape_, " has ", numel(), " elements, ", shape, " needs ",
               shape.numel());
   Tensor view = *this;
@@ -69,7 +83,7 @@ Tensor Tensor::rows(std::int64_t begin, std::int64_t end) const {
 }
 
 Tensor Tensor::segment(std::int64_t begin, Shape shape) const {
-  FOVEA_CHECK(begin >= 0 && begin + shape.numel() <= numel(), "[segment] ", shape, " at ", begin, " does not fit ",
+  FOVEA_CHECK(begin >= 0 && begin <= numel() - shape.numel(), "[segment] ", shape, " at ", begin, " does not fit ",
               shape_);
   Tensor view = *this;
   view.offset_ += begin * size_of(dtype_);
@@ -93,13 +107,14 @@ Tensor Tensor::to(DType dtype) const {
 }
 
 void Tensor::copy_from(const Tensor& source) {
+  FOVEA_CHECK(defined() && source.defined(), "[copy_from] undefined ", defined() ? "source" : "destination");
   FOVEA_CHECK(source.shape_ == shape_, "[copy_from] source is ", source.shape_, ", destination ", shape_);
   const std::int64_t n = numel();
   if (dtype_ == source.dtype_) {
-    std::memcpy(mutable_raw(), source.raw(), static_cast<std::size_t>(bytes()));
+    std::memmove(mutable_raw(), source.raw(), static_cast<std::size_t>(bytes()));  // they may be views of one tensor
     return;
   }
-  with_elements(source.dtype_, source.raw(), [&](const auto* from) {
+  with_elements(source, [&](const auto* from) {
     with_mutable_elements(*this, [&](auto* to) {
       using To = std::remove_pointer_t<decltype(to)>;
       for (std::int64_t i = 0; i < n; ++i) to[i] = convert<To>(from[i]);
@@ -109,12 +124,13 @@ void Tensor::copy_from(const Tensor& source) {
 
 void Tensor::fill(double value) {
   const std::int64_t n = numel();
-  with_mutable_elements(*this, [&](auto* p) { std::fill(p, p + n, convert<std::remove_pointer_t<decltype(p)>>(value)); });
+  with_mutable_elements(*this,
+                        [&](auto* p) { std::fill(p, p + n, convert<std::remove_pointer_t<decltype(p)>>(value)); });
 }
 
 double Tensor::at(std::int64_t i) const {
   FOVEA_CHECK(defined() && i >= 0 && i < numel(), "[at] element ", i, " of ", shape_);
-  return with_elements(dtype_, raw(), [i](const auto* p) { return convert<double>(p[i]); });
+  return with_elements(*this, [i](const auto* p) { return convert<double>(p[i]); });
 }
 
 double Tensor::item() const {
@@ -179,7 +195,7 @@ std::string to_string(const Tensor& tensor) {
 }
 
 bool all_finite(const Tensor& x) {
-  return with_elements(x.dtype(), x.raw(), [&](const auto* p) {
+  return with_elements(x, [&](const auto* p) {
     for (std::int64_t i = 0; i < x.numel(); ++i) {
       if (!std::isfinite(convert<double>(p[i]))) return false;
     }
@@ -188,7 +204,7 @@ bool all_finite(const Tensor& x) {
 }
 
 double max_abs(const Tensor& x) {
-  return with_elements(x.dtype(), x.raw(), [&](const auto* p) {
+  return with_elements(x, [&](const auto* p) {
     double largest = 0;
     for (std::int64_t i = 0; i < x.numel(); ++i) {
       const double v = std::abs(convert<double>(p[i]));
@@ -215,13 +231,15 @@ double sum(const Tensor& x) {
 }
 
 std::int64_t count_different_bits(const Tensor& a, const Tensor& b) {
+  FOVEA_CHECK(a.defined() && b.defined(), "[count_different_bits] undefined tensor");
   FOVEA_CHECK(a.shape() == b.shape() && a.dtype() == b.dtype(), "[count_different_bits] ", to_string(a.dtype()), " ",
               a.shape(), " and ", to_string(b.dtype()), " ", b.shape());
   const auto size = static_cast<std::size_t>(size_of(a.dtype()));
   const auto* pa = static_cast<const std::byte*>(a.raw());
   const auto* pb = static_cast<const std::byte*>(b.raw());
   std::int64_t count = 0;
-  for (std::size_t i = 0; i < static_cast<std::size_t>(a.bytes()); i += size) count += std::memcmp(pa + i, pb + i, size) != 0;
+  for (std::size_t i = 0; i < static_cast<std::size_t>(a.bytes()); i += size)
+    count += std::memcmp(pa + i, pb + i, size) != 0;
   return count;
 }
 

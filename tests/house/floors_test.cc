@@ -1,6 +1,7 @@
 // The house rules that a compiler does not check: headers include only lower floors, and stay light.
 #include <gtest/gtest.h>
 
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -82,6 +83,22 @@ TEST(House, UmbrellasListTheirFolders) {
     if (name != "testing") umbrellas.insert("fovea/" + name + ".h");
   }
   EXPECT_EQ(included(root / "fovea.h"), umbrellas);
+}
+
+// What everybody who includes fovea.h compiles, counted as `c++ -E -P` does.
+TEST(House, UmbrellaStaysSmall) {
+  const std::string header = std::string(FOVEA_SOURCE_DIR) + "/include/fovea/fovea.h";
+  const std::string command = "\"" FOVEA_CXX_COMPILER "\" -std=c++20 -E -P -x c++ \"-I" FOVEA_SOURCE_DIR
+                              "/include\" \"" +
+                              header + "\" 2>/dev/null";
+  FILE* lines = popen(command.c_str(), "r");
+  if (lines == nullptr) GTEST_SKIP() << "no process for " << command;
+  int count = 0;
+  for (int c = std::fgetc(lines); c != EOF; c = std::fgetc(lines)) count += c == '\n';
+  if (pclose(lines) != 0) GTEST_SKIP() << "cannot run " << command;
+  EXPECT_GT(count, 10000);
+  EXPECT_LE(count, 60000)
+      << "fovea.h is too heavy\nhint: <algorithm> and <unordered_map> alone are 9,000 and 2,000 lines";
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "fovea/kernels/adamw_reference.h"
 #include "fovea/tensor/factory.h"
 #include "fovea/tensor/reduce.h"

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "fovea/objectives/info_nce.h"
 #include "model_check.h"
 

@@ -291,9 +291,9 @@ TEST(AttentionOp, NamesWhatDoesNotFit) {
     return message_of([&] { ops::self_attention(qkv, options); });
   };
   EXPECT_EQ(fails([](auto& o) { o.layout = lengths({4}); }),
-            "[attention] the layout of the queries spans rows 0 to 4, the matrix has 5");
+            "[attention queries] the layout spans rows 0 to 4, the matrix has 5");
   EXPECT_EQ(fails([](auto& o) { o.layout = {}; }),
-            "[attention] the layout of the queries is not set\nhint: PackedLayout::uniform(sequences, length)");
+            "[attention queries] the layout is not set\nhint: PackedLayout::uniform(sequences, length)");
   EXPECT_EQ(fails([](auto& o) { o.heads = 3; }), "[attention] width 4 does not divide into 3 heads");
   EXPECT_EQ(fails([](auto& o) { o.heads = 0; }), "[attention] width 4 does not divide into 0 heads");
   EXPECT_EQ(fails([](auto& o) { o.kv_heads = 1; }),

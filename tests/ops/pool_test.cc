@@ -155,9 +155,10 @@ TEST(Pool, ErrorsNameBothSides) {
   EXPECT_EQ(error_of([&] {
               ops::max_pool2d(Tensor({4, 5, 2}), 2, 2);
             }),
-            "[max_pool2d] input is (4, 5, 2), expected (N, H, W, C)");
+            "[max_pool2d] input is (4, 5, 2), expected (N, H, W, C) with pixels");
   EXPECT_EQ(error_of([&] { ops::max_pool2d(x, 17, 2); }), "[max_pool2d] window of 17, at most 16 is supported");
   EXPECT_NE(error_of([&] { ops::adaptive_avg_pool2d(x, 0, 2); }), "");
+  EXPECT_NE(error_of([&] { ops::max_pool2d(Tensor({1, 0, 5, 2}), 2, 1, 1); }), "");
   EXPECT_NE(error_of([&] { ops::global_avg_pool2d(Tensor({1, 0, 5, 2})); }), "");
 }
 

@@ -63,8 +63,11 @@ TEST(Tokens, ErrorsNameBothSides) {
   EXPECT_EQ(error_of([&] { ops::gather_rows(x, from_values<std::int32_t>({1}, {0})); }),
             "[gather_rows] row numbers are i32 (1,), expected i64 (R,)");
   EXPECT_EQ(error_of([&] { ops::segment_mean(x, PackedLayout::uniform(2, 2)); }),
-            "[segment_mean] input is (3, 2), the layout has 4 tokens");
+            "[segment_mean] the layout spans rows 0 to 4, the matrix has 3");
   EXPECT_NE(error_of([&] { ops::segment_mean(x, PackedLayout()); }), "");
+  PackedLayout by_hand = PackedLayout::uniform(1, 3);
+  by_hand.offsets = from_values<std::int64_t>({3}, {0, 400, 3});
+  EXPECT_EQ(error_of([&] { ops::segment_mean(x, by_hand); }), "[segment_mean] sequence 1 has length -397");
 }
 
 }  // namespace

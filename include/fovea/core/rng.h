@@ -38,7 +38,8 @@ struct RngKey {
 // Four random words for one counter of one key.
 constexpr std::array<std::uint32_t, 4> philox(RngKey key, std::uint64_t counter_low, std::uint64_t counter_high = 0) {
   std::array<std::uint32_t, 4> c{static_cast<std::uint32_t>(counter_low), static_cast<std::uint32_t>(counter_low >> 32),
-                                 static_cast<std::uint32_t>(counter_high), static_cast<std::uint32_t>(counter_high >> 32)};
+                                 static_cast<std::uint32_t>(counter_high),
+                                 static_cast<std::uint32_t>(counter_high >> 32)};
   auto k0 = static_cast<std::uint32_t>(key.value), k1 = static_cast<std::uint32_t>(key.value >> 32);
   for (int round = 0; round < 10; ++round) {
     const std::uint64_t p0 = 0xD2511F53ull * c[0], p1 = 0xCD9E8D57ull * c[2];
@@ -66,11 +67,11 @@ class Rng {
     }
     return block_[static_cast<std::size_t>(used_++)];
   }
-  double uniform() { return uniform_from_bits(bits()); }                                  // [0, 1)
-  double uniform(double low, double high) { return low + (high - low) * uniform(); }      // [low, high)
-  std::int64_t below(std::int64_t n) {                                                    // 0 .. n-1, n > 0
-    const std::uint64_t wide = (static_cast<std::uint64_t>(bits()) << 32) | bits();
-    return static_cast<std::int64_t>(wide % static_cast<std::uint64_t>(n));
+  double uniform() { return uniform_from_bits(bits()); }                              // [0, 1)
+  double uniform(double low, double high) { return low + (high - low) * uniform(); }  // [low, high)
+  std::int64_t below(std::int64_t n) {                                                // 0 .. n-1, n > 0
+    const std::uint64_t high = bits(), low = bits();  // named, as the order inside an expression is the compiler's
+    return static_cast<std::int64_t>((high << 32 | low) % static_cast<std::uint64_t>(n));
   }
   double normal() {  // mean 0, variance 1 (Box-Muller)
     const double u = 1.0 - uniform();

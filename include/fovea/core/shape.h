@@ -23,13 +23,17 @@ class Shape {
   }
 
   int rank() const { return rank_; }
-  std::int64_t operator[](int axis) const { return dims_[static_cast<std::size_t>(normalize(axis))]; }  // -1 is the last
+  std::int64_t operator[](int axis) const {
+    return dims_[static_cast<std::size_t>(normalize(axis))];
+  }  // -1 is the last
   const std::int64_t* begin() const { return dims_.data(); }
   const std::int64_t* end() const { return dims_.data() + rank_; }
 
   std::int64_t numel() const {
     std::int64_t n = 1;
-    for (std::int64_t d : *this) n *= d;
+    for (std::int64_t d : *this) {
+      FOVEA_CHECK(!__builtin_mul_overflow(n, d, &n), "[shape] ", *this, " has more elements than can be counted");
+    }
     return n;
   }
   // Product of the extents before and after an axis.
@@ -55,7 +59,10 @@ class Shape {
     FOVEA_CHECK(extent >= 0, "[shape] negative extent ", extent);
     dims_[static_cast<std::size_t>(rank_++)] = extent;
   }
-  void set(int axis, std::int64_t extent) { dims_[static_cast<std::size_t>(normalize(axis))] = extent; }
+  void set(int axis, std::int64_t extent) {
+    FOVEA_CHECK(extent >= 0, "[shape] negative extent ", extent);
+    dims_[static_cast<std::size_t>(normalize(axis))] = extent;
+  }
 
   friend bool operator==(const Shape& a, const Shape& b) {
     if (a.rank_ != b.rank_) return false;

@@ -1,7 +1,6 @@
 // Scaled dot-product attention over packed sequences, without a stored matrix of scores.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 
 #include "fovea/core/export.h"
@@ -29,7 +28,8 @@ struct AttentionProblem {
   // How many keys, counted from the sequence's first, query i of sequence b sees.
   std::int64_t visible_keys(std::int64_t b, std::int64_t i) const {
     if (kind == AttentionKind::full) return keys(b);
-    return std::clamp<std::int64_t>(i + 1 + keys(b) - queries(b), 0, keys(b));
+    const std::int64_t visible = i + 1 + keys(b) - queries(b);  // at most all of them
+    return visible < 0 ? 0 : visible;
   }
 
   // How many of so many equal parts of the whole a thread should take at a time: tiny ones are not worth waking it for.
@@ -37,7 +37,8 @@ struct AttentionProblem {
     std::int64_t scores = 0;
     for (std::int64_t b = 0; b < sequences; ++b) scores += queries(b) * keys(b);
     constexpr std::int64_t worthwhile = 1 << 18;  // multiplications of one matrix product
-    return std::max<std::int64_t>(1, parts * worthwhile / std::max<std::int64_t>(1, scores * heads * head_dim));
+    const std::int64_t work = scores * heads * head_dim, share = parts * worthwhile / (work > 0 ? work : 1);
+    return share > 1 ? share : 1;
   }
 };
 

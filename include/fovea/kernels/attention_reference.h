@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "fovea/core/parallel.h"
@@ -15,16 +16,17 @@ template <class T>
 T attention_probabilities_reference(const AttentionProblem& p, const HeadRows<T>& q, const HeadRows<T>& k,
                                     std::int64_t b, std::int64_t h, std::int64_t i, T* probabilities) {
   const std::int64_t visible = p.visible_keys(b, i), channel = h * p.head_dim;
-  std::fill(probabilities, probabilities + p.keys(b), T(0));
+  for (std::int64_t j = 0; j < p.keys(b); ++j) probabilities[j] = 0;
   if (visible == 0) return 0;
   const T* query = q.data + (p.q_offsets[b] + i) * q.stride + channel;
+  T largest = -std::numeric_limits<T>::infinity();
   for (std::int64_t j = 0; j < visible; ++j) {
     const T* key = k.data + (p.kv_offsets[b] + j) * k.stride + channel;
     T score = 0;
     for (std::int64_t c = 0; c < p.head_dim; ++c) score += query[c] * key[c];
     probabilities[j] = score * static_cast<T>(p.scale);
+    if (probabilities[j] > largest) largest = probabilities[j];
   }
-  const T largest = *std::max_element(probabilities, probabilities + visible);
   T total = 0;
   for (std::int64_t j = 0; j < visible; ++j) total += probabilities[j] = std::exp(probabilities[j] - largest);
   for (std::int64_t j = 0; j < visible; ++j) probabilities[j] /= total;

@@ -1,8 +1,6 @@
 // Batch normalisation, plainly: the definition of the kernel, and the f64 path.
 #pragma once
 
-#include <algorithm>
-
 #include "fovea/core/parallel.h"
 #include "fovea/kernels/batch_norm.h"
 
@@ -10,8 +8,7 @@ namespace fovea::kernels {
 
 template <class T>
 void channel_moments_reference(const T* x, std::int64_t rows, std::int64_t channels, double* mean, double* variance) {
-  std::fill_n(mean, channels, 0.0);
-  std::fill_n(variance, channels, 0.0);
+  for (std::int64_t c = 0; c < channels; ++c) mean[c] = variance[c] = 0;
   const auto n = static_cast<double>(rows);
   for (std::int64_t i = 0; i < rows * channels; ++i) mean[i % channels] += static_cast<double>(x[i]) / n;
   for (std::int64_t i = 0; i < rows * channels; ++i) {
@@ -34,8 +31,7 @@ void batch_norm_reference(const BatchNormArgs<T>& args) {
 
 template <class T>
 void batch_norm_sums_reference(const BatchNormSumsArgs<T>& args) {
-  std::fill_n(args.sum_g, args.channels, 0.0);
-  std::fill_n(args.sum_gn, args.channels, 0.0);
+  for (std::int64_t c = 0; c < args.channels; ++c) args.sum_g[c] = args.sum_gn[c] = 0;
   for (std::int64_t i = 0; i < args.rows * args.channels; ++i) {
     if (args.y && !(args.y[i] > 0)) continue;
     const std::int64_t c = i % args.channels;

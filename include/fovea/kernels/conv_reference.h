@@ -1,8 +1,6 @@
 // Convolution, written plainly: what the kernels are tested against, and the f64 path.
 #pragma once
 
-#include <algorithm>
-
 #include "fovea/core/parallel.h"
 #include "fovea/kernels/conv.h"
 
@@ -49,7 +47,7 @@ template <class T>
 void conv2d_input_grad_reference(const Conv2dShape& s, const T* dy, const T* w, T* dx, bool accumulate) {
   parallel_for(s.n, 1, [&](std::int64_t begin, std::int64_t end) {
     const std::int64_t image = s.h * s.w * s.c;
-    if (!accumulate) std::fill(dx + begin * image, dx + end * image, T(0));
+    for (std::int64_t i = begin * image; !accumulate && i < end * image; ++i) dx[i] = 0;
     for (std::int64_t row = begin * s.out_h(); row < end * s.out_h(); ++row) {
       for (std::int64_t ox = 0; ox < s.out_w(); ++ox) {
         for (std::int64_t o = 0; o < s.o; ++o) {
@@ -67,7 +65,7 @@ void conv2d_input_grad_reference(const Conv2dShape& s, const T* dy, const T* w, 
 template <class T>
 void conv2d_weight_grad_reference(const Conv2dShape& s, const T* x, const T* dy, T* dw, bool accumulate) {
   parallel_for(s.o, 1, [&](std::int64_t begin, std::int64_t end) {
-    if (!accumulate) std::fill(dw + begin * s.filter_size(), dw + end * s.filter_size(), T(0));
+    for (std::int64_t i = begin * s.filter_size(); !accumulate && i < end * s.filter_size(); ++i) dw[i] = 0;
     for (std::int64_t row = 0; row < s.n * s.out_h(); ++row) {
       for (std::int64_t ox = 0; ox < s.out_w(); ++ox) {
         for (std::int64_t o = begin; o < end; ++o) {

@@ -1,7 +1,6 @@
 // Arithmetic element by element, with NumPy's broadcasting.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 
 #include "fovea/core/export.h"
@@ -76,12 +75,13 @@ void for_each_run(const Broadcast& plan, F&& f) {
   constexpr std::int64_t grain = 1 << 14;
   const Broadcast::Axis& inner = plan.inner();
   if (inner.extent == 0) return;
-  const std::int64_t length = std::min(inner.extent, grain), runs_per_row = chunk_count(inner.extent, length);
+  const std::int64_t length = inner.extent < grain ? inner.extent : grain,
+                     runs_per_row = chunk_count(inner.extent, length);
   parallel_for(plan.rows() * runs_per_row, grain / length, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t run = begin; run < end; ++run) {
       const std::int64_t row = run / runs_per_row, start = run % runs_per_row * length;
       f(plan.a_offset(row) + start * inner.a_step, plan.b_offset(row) + start * inner.b_step,
-        row * inner.extent + start, std::min(length, inner.extent - start));
+        row * inner.extent + start, start + length < inner.extent ? length : inner.extent - start);
     }
   });
 }

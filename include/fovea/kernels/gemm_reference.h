@@ -1,8 +1,6 @@
 // Matrix product, written plainly: what gemm_f32 is tested against, and the f64 path.
 #pragma once
 
-#include <algorithm>
-
 #include "fovea/core/parallel.h"
 #include "fovea/kernels/activation_reference.h"
 #include "fovea/kernels/matrix.h"
@@ -15,7 +13,7 @@ void gemm_reference(std::int64_t m, std::int64_t n, std::int64_t k, MatrixView<T
                     std::int64_t c_stride, const Epilogue<T>& e = {}) {
   const auto row = [&](std::int64_t i) {
     T* out = c + i * c_stride;
-    if (!e.accumulate) std::fill(out, out + n, T(0));
+    for (std::int64_t j = 0; !e.accumulate && j < n; ++j) out[j] = 0;
     for (std::int64_t p = 0; p < k; ++p) {
       const T x = a.transposed ? a.data[p * a.stride + i] : a.data[i * a.stride + p];
       const T* column = b.data + (b.transposed ? p : p * b.stride);

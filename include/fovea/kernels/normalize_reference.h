@@ -1,7 +1,6 @@
 // Scaling of rows to unit length, plainly: the definition of the kernel, and the f64 path.
 #pragma once
 
-#include <algorithm>
 #include <cmath>
 
 #include "fovea/kernels/normalize.h"
@@ -14,7 +13,7 @@ void l2_normalize_reference(const T* x, std::int64_t rows, std::int64_t width, d
     T squares = 0;
     for (std::int64_t i = r * width; i < (r + 1) * width; ++i) squares += x[i] * x[i];
     norm[r] = std::sqrt(squares);
-    const T divisor = std::max(norm[r], static_cast<T>(eps));
+    const T divisor = norm[r] < static_cast<T>(eps) ? static_cast<T>(eps) : norm[r];
     for (std::int64_t i = r * width; i < (r + 1) * width; ++i) y[i] = x[i] / divisor;
   }
 }

@@ -1,7 +1,6 @@
 // Pooling, plainly: the definition of the kernels, and the f64 path. Gradients are scattered here and gathered there.
 #pragma once
 
-#include <algorithm>
 #include <cmath>
 
 #include "fovea/kernels/pool.h"
@@ -45,7 +44,8 @@ void max_pool2d_reference(const PoolShape& shape, const T* x, T* y, std::uint8_t
 // Zeros where the gradient is not added to what is there, for scattering.
 template <class T>
 void prepare_scatter(const PoolShape& s, const GradTarget<T>& dx) {
-  if (!dx.accumulate) std::fill_n(dx.data, s.images * s.rows.inputs() * s.columns.inputs() * s.channels, T(0));
+  const std::int64_t inputs = s.images * s.rows.inputs() * s.columns.inputs() * s.channels;
+  for (std::int64_t i = 0; !dx.accumulate && i < inputs; ++i) dx.data[i] = 0;
 }
 
 template <class T>

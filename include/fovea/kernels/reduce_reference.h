@@ -1,7 +1,6 @@
 // Reductions over one axis, written plainly: what the kernels are tested against, and the f64 path.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 
 namespace fovea::kernels {
@@ -12,7 +11,7 @@ void sum_axis_reference(const T* x, const T* z, std::int64_t outer, std::int64_t
                         bool accumulate) {
   for (std::int64_t o = 0; o < outer; ++o) {
     T* total = out + o * inner;
-    if (!accumulate) std::fill(total, total + inner, T(0));
+    for (std::int64_t j = 0; !accumulate && j < inner; ++j) total[j] = 0;
     for (std::int64_t i = 0; i < count; ++i) {
       const std::int64_t row = (o * count + i) * inner;
       for (std::int64_t j = 0; j < inner; ++j) total[j] += z ? x[row + j] * z[row + j] : x[row + j];

@@ -1,7 +1,6 @@
 // Bicubic resampling along one axis, as a sparse matrix.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -29,7 +28,7 @@ struct FOVEA_API ResampleAxis {
 // y (outer, outputs, inner) = the matrix times x (outer, inputs, inner).
 template <class T>
 void resample_axis(const ResampleAxis& axis, const T* x, std::int64_t outer, std::int64_t inner, T* y) {
-  std::fill_n(y, outer * axis.outputs() * inner, T(0));
+  for (std::int64_t i = 0; i < outer * axis.outputs() * inner; ++i) y[i] = 0;
   for (std::int64_t a = 0; a < outer; ++a) {
     for (std::size_t o = 0; o + 1 < axis.begin.size(); ++o, y += inner) {
       for (std::size_t k = axis.begin[o]; k < axis.begin[o + 1]; ++k) {

@@ -1,8 +1,6 @@
 // Rows by number and over runs, plainly: the definition of the kernels, and the f64 path.
 #pragma once
 
-#include <algorithm>
-
 #include "fovea/kernels/rows.h"
 
 namespace fovea::kernels {
@@ -10,7 +8,7 @@ namespace fovea::kernels {
 template <class T>
 void scatter_add_rows_reference(const T* dy, const std::int64_t* rows, std::int64_t count, std::int64_t width,
                                 std::int64_t table_rows, const GradTarget<T>& dtable) {
-  if (!dtable.accumulate) std::fill_n(dtable.data, table_rows * width, T(0));
+  for (std::int64_t i = 0; !dtable.accumulate && i < table_rows * width; ++i) dtable.data[i] = 0;
   for (std::int64_t i = 0; i < count; ++i) {
     for (std::int64_t j = 0; j < width; ++j) dtable.data[rows[i] * width + j] += dy[i * width + j];
   }

@@ -1,7 +1,6 @@
 // Multi-head attention over packed sequences.
 #pragma once
 
-#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <type_traits>
@@ -32,20 +31,6 @@ struct AttentionOptions {
 
 namespace detail {
 
-inline void check_attention_layout(const PackedLayout& layout, std::int64_t rows, const char* what) {
-  FOVEA_CHECK(layout.defined(), "[attention] the layout of the ", what,
-              " is not set\nhint: PackedLayout::uniform(sequences, length)");
-  FOVEA_CHECK(layout.offsets.rank() == 1 && layout.offsets.numel() > 0 && layout.offsets.dtype() == DType::i64,
-              "[attention] offsets of the ", what, " are ", to_string(layout.offsets.dtype()), " ",
-              layout.offsets.shape(), ", expected i64 (B+1,)");
-  const std::int64_t sequences = layout.sequences();
-  FOVEA_CHECK(layout.begin(0) == 0 && layout.begin(sequences) == rows, "[attention] the layout of the ", what,
-              " spans rows ", layout.begin(0), " to ", layout.begin(sequences), ", the matrix has ", rows);
-  for (std::int64_t b = 0; b < sequences; ++b) {
-    FOVEA_CHECK(layout.length(b) >= 0, "[attention] sequence ", b, " of the ", what, " has length ", layout.length(b));
-  }
-}
-
 inline void check_attention_supported(const AttentionOptions& options) {
   FOVEA_CHECK(options.kind != AttentionKind::prefix && !options.prefix_lengths.defined(),
               "[attention] prefix masks are not supported yet");
@@ -75,8 +60,8 @@ struct AttentionPlan {
     head_dim = width / heads;
     FOVEA_CHECK(head_dim <= 256, "[attention] heads have ", head_dim, " channels, at most 256 are supported");
     scale = options.scale == 0 ? 1 / std::sqrt(static_cast<double>(head_dim)) : options.scale;
-    check_attention_layout(q_layout, q_rows, "queries");
-    check_attention_layout(kv_layout, kv_rows, "keys");
+    q_layout.check("attention queries", q_rows);
+    kv_layout.check("attention keys", kv_rows);
     FOVEA_CHECK(q_layout.sequences() == kv_layout.sequences(), "[attention] ", q_layout.sequences(),
                 " sequences of queries, ", kv_layout.sequences(), " of keys");
     for (std::int64_t b = 0; kind == AttentionKind::causal && b < q_layout.sequences(); ++b) {

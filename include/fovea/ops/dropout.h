@@ -23,8 +23,8 @@ inline void check_probability(const char* name, double p) {
 }
 
 inline void check_layout(const char* name, const Var& x, const PackedLayout& layout) {
-  FOVEA_CHECK(layout.defined() && x.rank() >= 1 && layout.tokens() == x.dim(0), "[", name, "] input is ", x.shape(),
-              ", the layout has ", layout.defined() ? layout.tokens() : 0, " tokens");
+  FOVEA_CHECK(x.rank() >= 1, "[", name, "] input is a scalar, expected (T, ...)");
+  layout.check(name, x.dim(0));
   FOVEA_CHECK(layout.sample_ids.defined() && layout.sample_ids.numel() == layout.sequences(), "[", name,
               "] the layout has ", layout.sequences(), " sequences and ids for ",
               layout.sample_ids.defined() ? layout.sample_ids.numel() : 0);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "fovea/autograd/var.h"
+#include "fovea/core/parallel.h"
 #include "fovea/ops/detail/product.h"
 #include "fovea/ops/detail/saved_for.h"
 
@@ -25,7 +26,7 @@ template <class T, class A, class B>
 void batched_gemm(std::int64_t batch, std::int64_t m, std::int64_t n, std::int64_t k, A&& a, B&& b, T* out,
                   std::int64_t step, bool accumulate) {
   if (step == 0) {
-    if (batch == 0 && !accumulate) std::fill(out, out + m * n, T(0));
+    for (std::int64_t i = 0; batch == 0 && !accumulate && i < m * n; ++i) out[i] = 0;
     for (std::int64_t i = 0; i < batch; ++i) gemm<T>(m, n, k, a(i), b(i), out, {.accumulate = accumulate || i > 0});
   } else if (batch == 1) {
     gemm<T>(m, n, k, a(0), b(0), out, {.accumulate = accumulate});

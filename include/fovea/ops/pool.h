@@ -23,7 +23,8 @@ struct PoolAxes {
 
 inline PoolAxes sliding_windows(const char* name, const Var& x, std::int64_t kernel, std::int64_t stride,
                                 std::int64_t padding) {
-  FOVEA_CHECK(x.rank() == 4, "[", name, "] input is ", x.shape(), ", expected (N, H, W, C)");
+  FOVEA_CHECK(x.rank() == 4 && x.dim(1) > 0 && x.dim(2) > 0, "[", name, "] input is ", x.shape(),
+              ", expected (N, H, W, C) with pixels");
   FOVEA_CHECK(kernel >= 1 && stride >= 1, "[", name, "] kernel ", kernel, " and stride ", stride,
               " must be at least 1");
   FOVEA_CHECK(x.dim(1) + 2 * padding >= kernel && x.dim(2) + 2 * padding >= kernel, "[", name, "] window of ", kernel,

@@ -33,7 +33,7 @@ inline Var resample_bicubic(const Var& x, std::int64_t height, std::int64_t widt
                     std::vector<T> dwide(static_cast<std::size_t>(h * width * channels));
                     kernels::resample_axis_grad(rows, dy.data<T>(), 1, width * channels, dwide.data());
                     const kernels::GradTarget<T> dx = detail::grad_target<T>(g, 0);
-                    if (!dx.accumulate) std::fill_n(dx.data, h * w * channels, T(0));
+                    for (std::int64_t i = 0; !dx.accumulate && i < h * w * channels; ++i) dx.data[i] = 0;
                     kernels::resample_axis_grad(columns, dwide.data(), h, channels, dx.data);
                   });
                 });

@@ -1,7 +1,6 @@
 // Differentiable rearrangements of tensors.
 #pragma once
 
-#include <algorithm>
 #include <initializer_list>
 #include <span>
 #include <vector>

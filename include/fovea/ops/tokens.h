@@ -26,8 +26,7 @@ inline Var gather_rows(const Var& x, const Tensor& rows) {
 // has T tokens.
 inline Var segment_mean(const Var& x, const PackedLayout& layout) {
   FOVEA_CHECK(x.rank() == 2, "[segment_mean] input is ", x.shape(), ", expected (T, D)");
-  FOVEA_CHECK(layout.defined() && layout.tokens() == x.dim(0), "[segment_mean] input is ", x.shape(),
-              ", the layout has ", layout.defined() ? layout.tokens() : 0, " tokens");
+  layout.check("segment_mean", x.dim(0));
   const std::int64_t segments = layout.sequences(), width = x.dim(1);
   Tensor y({segments, width}, x.dtype());
   dispatch_floating(x.dtype(), "segment_mean", [&]<class T>() {

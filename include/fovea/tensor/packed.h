@@ -25,6 +25,9 @@ struct FOVEA_API PackedLayout {
   std::int64_t end(std::int64_t b) const { return offsets.data<std::int64_t>()[b + 1]; }
   std::int64_t length(std::int64_t b) const { return end(b) - begin(b); }
   std::int64_t max_length() const;
+  // Throws Error, naming `where`, unless the offsets are i64 and cut `rows` rows, in order and without gaps. What reads
+  // rows by a layout asks this first: the members may have been set by hand.
+  void check(const char* where, std::int64_t rows) const;
 };
 
 }  // namespace fovea
