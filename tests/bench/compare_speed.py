@@ -38,7 +38,7 @@ def torch_step(threads):
 
 
 def summary(name, values):
-    print(f"{name}: median {statistics.median(values):.1f}, from {min(values):.1f} to {max(values):.1f}")
+    print(f"{name}: median {statistics.median(values):.2f}, from {min(values):.2f} to {max(values):.2f}")
 
 
 def main():
