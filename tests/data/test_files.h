@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "../support/error_of.h"
 #include "../support/temp_folder.h"
 #include "fovea/core/error.h"
 #include "fovea/data/text_encoder.h"
@@ -21,14 +22,6 @@ struct ByteEncoder : TextEncoder {
   }
 };
 
-template <class F>
-std::string error_of(F&& f) {
-  try {
-    f();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
+using tests::error_of;
 
 }  // namespace fovea::data

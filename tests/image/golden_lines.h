@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "../support/error_of.h"
 #include "fovea/core/error.h"
 #include "fovea/image/decode.h"
 
@@ -55,15 +56,6 @@ inline int max_difference(const Image& a, const Image& b) {
   return largest;
 }
 
-// What `f` throws, or nothing.
-template <class F>
-std::string error_of(F&& f) {
-  try {
-    f();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
+using tests::error_of;
 
 }  // namespace fovea::image

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <vector>
 
+#include "../support/error_of.h"
 #include "fovea/autograd/backward.h"
 #include "fovea/core/parallel.h"
 #include "fovea/tensor/factory.h"
@@ -57,15 +58,7 @@ void check_precision(const AttentionOptions& options, std::int64_t head_dim) {
   EXPECT_TRUE(result.passed) << options.layout.tokens() << " tokens, head size " << head_dim << ": " << result.message;
 }
 
-template <class F>
-std::string message_of(F&& f) {
-  try {
-    f();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
+using tests::error_of;
 
 TEST(AttentionOp, SelfMatchesNumericGradients) {
   for (AttentionKind kind : {AttentionKind::full, AttentionKind::causal}) {
@@ -288,7 +281,7 @@ TEST(AttentionOp, NamesWhatDoesNotFit) {
   const auto fails = [&](auto&& change) {
     AttentionOptions options = options_of(lengths({5}), 2);
     change(options);
-    return message_of([&] { ops::self_attention(qkv, options); });
+    return error_of([&] { ops::self_attention(qkv, options); });
   };
   EXPECT_EQ(fails([](auto& o) { o.layout = lengths({4}); }),
             "[attention queries] the layout spans rows 0 to 4, the matrix has 5");
@@ -302,25 +295,25 @@ TEST(AttentionOp, NamesWhatDoesNotFit) {
   EXPECT_EQ(fails([](auto& o) { o.key_begin = Tensor({5}, DType::i32); }),
             "[attention] key ranges are not supported yet");
   EXPECT_EQ(fails([](auto& o) { o.bias = zeros({5, 5}); }), "[attention] a bias is not supported yet");
-  EXPECT_EQ(message_of([&] {
+  EXPECT_EQ(error_of([&] {
               ops::self_attention(zeros({5, 10}), options_of(lengths({5}), 2));
             }),
             "[self_attention] qkv is (5, 10), expected (T, 3 D)");
-  EXPECT_EQ(message_of([&] {
+  EXPECT_EQ(error_of([&] {
               ops::self_attention(zeros({1, 771}), options_of(lengths({1}), 1));
             }),
             "[attention] heads have 257 channels, at most 256 are supported");
-  EXPECT_EQ(message_of([&] {
+  EXPECT_EQ(error_of([&] {
               ops::attention(zeros({3, 4}), zeros({2, 4}), zeros({2, 4}),
                              cross_options(lengths({3}), lengths({2}), 1, AttentionKind::causal));
             }),
             "[attention] causal sequence 0 has 3 queries and only 2 keys");
   EXPECT_EQ(
-      message_of([&] {
+      error_of([&] {
         ops::attention(zeros({3, 4}), zeros({2, 4}), zeros({2, 4}), cross_options(lengths({3}), lengths({1, 1}), 1));
       }),
       "[attention] 1 sequences of queries, 2 of keys");
-  EXPECT_EQ(message_of([&] {
+  EXPECT_EQ(error_of([&] {
               ops::attention(zeros({3, 4}), zeros({2, 4}), zeros({2, 5}), options_of(lengths({3}), 1));
             }),
             "[attention] queries are (3, 4), keys (2, 4), values (2, 5), expected (T, D), (S, D), (S, D)");

@@ -6,6 +6,7 @@
 #include <limits>
 #include <vector>
 
+#include "../support/error_of.h"
 #include "fovea/autograd/backward.h"
 #include "fovea/core/parallel.h"
 #include "fovea/ops/softmax.h"
@@ -55,15 +56,7 @@ std::vector<CrossEntropyOptions> option_grid(std::int64_t rows) {
   return grid;
 }
 
-template <class F>
-std::string message_of(F&& f) {
-  try {
-    f();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
+using tests::error_of;
 
 TEST(CrossEntropyOp, MatchesNumericGradients) {
   const Tensor targets = from_values<std::int64_t>({4}, {2, 0, -100, 1});
@@ -207,26 +200,26 @@ TEST(CrossEntropyOp, GivesTheSameBitsForAnyThreadCount) {
 TEST(CrossEntropyOp, NamesWhatDoesNotFit) {
   const Tensor x = waves({2, 5});
   EXPECT_EQ(
-      message_of([&] {
+      error_of([&] {
         ops::cross_entropy(x, from_values<std::int64_t>({2}, {1, 5}));
       }),
       "[cross_entropy] target of row 1 is 5, logits have 5 classes\nhint: rows to leave out have the target -100");
   EXPECT_EQ(
-      message_of([&] {
+      error_of([&] {
         ops::cross_entropy(x, from_values<std::int32_t>({2}, {-1, 0}));
       }),
       "[cross_entropy] target of row 0 is -1, logits have 5 classes\nhint: rows to leave out have the target -100");
-  EXPECT_EQ(message_of([&] { ops::cross_entropy(x, arange(3)); }),
+  EXPECT_EQ(error_of([&] { ops::cross_entropy(x, arange(3)); }),
             "[cross_entropy] targets are (3,), logits have 2 rows");
-  EXPECT_EQ(message_of([&] { ops::cross_entropy(x, zeros({2})); }),
+  EXPECT_EQ(error_of([&] { ops::cross_entropy(x, zeros({2})); }),
             "[cross_entropy] targets are f32, expected i32 or i64\nhint: cross_entropy_soft takes probabilities");
-  EXPECT_EQ(message_of([&] { ops::cross_entropy(zeros({2}), arange(2)); }),
+  EXPECT_EQ(error_of([&] { ops::cross_entropy(zeros({2}), arange(2)); }),
             "[cross_entropy] logits are (2,), expected (R, V) with at least one class");
-  EXPECT_EQ(message_of([&] { ops::cross_entropy(x, arange(2), {.label_smoothing = 1.5}); }),
+  EXPECT_EQ(error_of([&] { ops::cross_entropy(x, arange(2), {.label_smoothing = 1.5}); }),
             "[cross_entropy] label smoothing is 1.5, expected 0 to 1");
-  EXPECT_EQ(message_of([&] { ops::cross_entropy(x, arange(2), {.row_weights = zeros({3})}); }),
+  EXPECT_EQ(error_of([&] { ops::cross_entropy(x, arange(2), {.row_weights = zeros({3})}); }),
             "[cross_entropy] row weights are (3,), expected (2,)");
-  EXPECT_EQ(message_of([&] {
+  EXPECT_EQ(error_of([&] {
               ops::cross_entropy_soft(x, waves({2, 4}));
             }),
             "[cross_entropy_soft] targets are f64 (2, 4), logits f64 (2, 5)");

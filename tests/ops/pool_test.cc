@@ -5,6 +5,7 @@
 
 #include <limits>
 
+#include "../support/error_of.h"
 #include "accumulation.h"
 
 namespace fovea {
@@ -135,15 +136,7 @@ TEST(Pool, EmptyBatches) {
   EXPECT_EQ(ops::avg_pool2d(Tensor({2, 4, 4, 0}), 2, 2).shape(), (Shape{2, 2, 2, 0}));
 }
 
-template <class F>
-std::string error_of(F&& f) {
-  try {
-    f();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
+using tests::error_of;
 
 TEST(Pool, ErrorsNameBothSides) {
   const Var x(Tensor({1, 4, 5, 2}));

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "../support/error_of.h"
 #include "fovea/autograd/backward.h"
 #include "fovea/core/parallel.h"
 #include "fovea/tensor/factory.h"
@@ -16,14 +17,7 @@ using testing::normal_inputs;
 
 void expect_passes(const testing::CheckResult& result) { EXPECT_TRUE(result.passed) << result.message; }
 
-std::string message_of(FunctionRef<void()> f) {
-  try {
-    f();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
+using tests::error_of;
 
 // Transpose by coordinates.
 Tensor plain_transpose(const Tensor& x, const std::vector<int>& axes) {
@@ -163,21 +157,18 @@ TEST(ShapeTest, EmptyTensorsPassThrough) {
 
 TEST(ShapeTest, ErrorsNameBothSides) {
   const Var x = zeros({2, 3});
-  EXPECT_EQ(message_of([&] { ops::transpose(x, {0}); }), "[transpose] 1 axes given for (2, 3)");
-  EXPECT_EQ(message_of([&] { ops::transpose(x, {0, -2}); }), "[transpose] axis -2 is named twice");
-  EXPECT_EQ(message_of([&] {
-              ops::concat({x, zeros({3, 2})}, 0);
-            }),
-            "[concat] (3, 2) does not fit (2, 3) along axis 0");
-  EXPECT_EQ(message_of([&] { ops::concat({}, 0); }), "[concat] no tensors to join");
-  EXPECT_EQ(message_of([&] { ops::slice(x, 1, 2, 4); }), "[slice] [2, 4) is not a range of axis 1 of (2, 3)");
-  EXPECT_EQ(message_of([&] { ops::split(x, {1, 1}, 1); }), "[split] sizes add up to 2, axis 1 of (2, 3) has 3");
-  EXPECT_EQ(message_of([&] {
+  EXPECT_EQ(error_of([&] { ops::transpose(x, {0}); }), "[transpose] 1 axes given for (2, 3)");
+  EXPECT_EQ(error_of([&] { ops::transpose(x, {0, -2}); }), "[transpose] axis -2 is named twice");
+  EXPECT_EQ(error_of([&] { ops::concat({x, zeros({3, 2})}, 0); }), "[concat] (3, 2) does not fit (2, 3) along axis 0");
+  EXPECT_EQ(error_of([&] { ops::concat({}, 0); }), "[concat] no tensors to join");
+  EXPECT_EQ(error_of([&] { ops::slice(x, 1, 2, 4); }), "[slice] [2, 4) is not a range of axis 1 of (2, 3)");
+  EXPECT_EQ(error_of([&] { ops::split(x, {1, 1}, 1); }), "[split] sizes add up to 2, axis 1 of (2, 3) has 3");
+  EXPECT_EQ(error_of([&] {
               ops::gather(x, 0, from_values<std::int64_t>({2}, {0, 2}));
             }),
             "[gather] index 2 at position 1 is not in [0, 2)");
-  EXPECT_EQ(message_of([&] { ops::gather(x, 0, zeros({2})); }), "[gather] index is f32 (2,), expected i64 (K,)");
-  EXPECT_EQ(message_of([&] {
+  EXPECT_EQ(error_of([&] { ops::gather(x, 0, zeros({2})); }), "[gather] index is f32 (2,), expected i64 (K,)");
+  EXPECT_EQ(error_of([&] {
               ops::scatter_add(x, 0, from_values<std::int64_t>({1}, {0}), zeros({2, 3}));
             }),
             "[scatter_add] source is f32 (2, 3), expected f32 (1, 3)");

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "../support/error_of.h"
 #include "../support/tiny_clip.h"
 #include "fovea/core/log.h"
 #include "fovea/core/parallel.h"
@@ -49,15 +50,7 @@ std::vector<double> losses(const std::vector<Json>& lines) {
   return found;
 }
 
-template <class F>
-std::string error_of(F&& f) {
-  try {
-    f();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
+using tests::error_of;
 
 bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
