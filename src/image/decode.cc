@@ -28,6 +28,34 @@ struct FreePixels {
   void operator()(stbi_uc* pixels) const { stbi_image_free(pixels); }
 };
 
+// A JPEG Huffman table has at most 256 symbols. stb_image 2.27 does not check that before it fills its array, so tables
+// are looked at here: segment by segment, and in coded data, where 0xFF is always escaped, at every marker. (ITU-T
+// T.81, B.1.1 and B.2.4.2)
+bool huffman_tables_fit(std::span<const std::uint8_t> bytes) {
+  constexpr std::size_t lengths = 16;
+  const auto is_plain = [](int marker) {
+    return marker == 0x00 || marker == 0x01 || (marker >= 0xD0 && marker <= 0xD9);
+  };
+  for (std::size_t at = 0; at + 3 < bytes.size();) {
+    if (bytes[at] != 0xFF || bytes[at + 1] == 0xFF || is_plain(bytes[at + 1])) {
+      ++at;
+      continue;
+    }
+    const std::size_t begin = at + 4, length = static_cast<std::size_t>(bytes[at + 2]) * 256 + bytes[at + 3];
+    if (length < 2) return true;  // the decoder stops here with an error
+    if (bytes[at + 1] == 0xC4) {
+      for (std::size_t table = begin; table < at + 2 + length && table + lengths < bytes.size();) {
+        std::size_t symbols = 0;
+        for (std::size_t i = 1; i <= lengths; ++i) symbols += bytes[table + i];
+        if (symbols > 256) return false;
+        table += 1 + lengths + symbols;
+      }
+    }
+    at += 2 + length;
+  }
+  return true;
+}
+
 }  // namespace
 
 Image decode(std::span<const std::uint8_t> bytes, const std::string& name, std::int64_t max_pixels) {
@@ -35,6 +63,8 @@ Image decode(std::span<const std::uint8_t> bytes, const std::string& name, std::
   FOVEA_CHECK(bytes.size() <= INT_MAX, "[image] ", name, " has ", bytes.size(), " bytes, at most ", INT_MAX,
               " are read");
   const int size = static_cast<int>(bytes.size());
+  const bool jpeg = bytes[0] == 0xFF;  // PNG begins otherwise
+  FOVEA_CHECK(!jpeg || huffman_tables_fit(bytes), "[image] ", name, ": damaged picture: a Huffman table is too long");
   int width = 0, height = 0, channels = 0;
   FOVEA_CHECK(stbi_info_from_memory(bytes.data(), size, &width, &height, &channels), "[image] ", name,
               ": expected a PNG or JPEG picture: ", stbi_failure_reason());

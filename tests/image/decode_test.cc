@@ -69,5 +69,18 @@ TEST(Decode, SurvivesDamage) {
   EXPECT_GT(refused, 200);
 }
 
+TEST(Decode, RefusesHuffmanTablesThatAreTooLong) {
+  std::vector<std::uint8_t> bytes = file_bytes("half_chroma.jpg");
+  int tables = 0;
+  for (std::size_t i = 0; i + 6 < bytes.size(); ++i) {
+    if (bytes[i] != 0xFF || bytes[i + 1] != 0xC4) continue;
+    ++tables;
+    std::vector<std::uint8_t> damaged = bytes;
+    damaged[i + 5] = damaged[i + 6] = 255;  // symbols of one and of two bits
+    EXPECT_NE(error_of([&] { decode(damaged, "picture", 1 << 16); }).find("Huffman"), std::string::npos);
+  }
+  EXPECT_GT(tables, 0);
+}
+
 }  // namespace
 }  // namespace fovea::image
