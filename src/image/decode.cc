@@ -7,7 +7,15 @@
 #include "fovea/core/error.h"
 #include "fovea/io/file.h"
 
+namespace {
+
+// Set by stb_image where its own checks fail, which damaged files bring about.
+thread_local bool check_failed = false;
+
+}  // namespace
+
 #define STB_IMAGE_IMPLEMENTATION
+#define STBI_ASSERT(condition) ((condition) ? void() : void(check_failed = true))
 #define STB_IMAGE_STATIC
 #define STBI_NO_STDIO
 #define STBI_ONLY_PNG
@@ -70,9 +78,11 @@ Image decode(std::span<const std::uint8_t> bytes, const std::string& name, std::
               ": expected a PNG or JPEG picture: ", stbi_failure_reason());
   FOVEA_CHECK(std::int64_t{width} * height <= max_pixels, "[image] ", name, " is ", width, "x", height,
               " pixels, the limit is ", max_pixels, " in all");
+  check_failed = false;
   const std::unique_ptr<stbi_uc, FreePixels> rgb(
       stbi_load_from_memory(bytes.data(), size, &width, &height, &channels, Image::channels));
   FOVEA_CHECK(rgb, "[image] ", name, ": damaged picture: ", stbi_failure_reason());
+  FOVEA_CHECK(!check_failed, "[image] ", name, ": damaged picture");
   Image image(width, height);
   std::memcpy(image.pixels.data(), rgb.get(), image.pixels.size());
   return image;
