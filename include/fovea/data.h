@@ -6,3 +6,4 @@
 #include "fovea/data/loader.h"
 #include "fovea/data/table.h"
 #include "fovea/data/text_encoder.h"
+#include "fovea/data/word_dropout.h"

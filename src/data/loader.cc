@@ -16,6 +16,7 @@
 #include "fovea/core/log.h"
 #include "fovea/core/parallel.h"
 #include "fovea/core/rng.h"
+#include "fovea/data/word_dropout.h"
 #include "fovea/tensor/factory.h"
 
 namespace fovea::data {
@@ -192,7 +193,8 @@ class BatchMaker {
 
   std::vector<std::int32_t> encode_text(std::int64_t scheduled, std::int64_t id, std::int64_t epoch) const {
     Rng rng(key("text", epoch).derive(static_cast<std::uint64_t>(scheduled)));
-    const std::string text = options_.train ? dataset_.random_text(id, rng) : dataset_.eval_text(id);
+    std::string text = options_.train ? dataset_.random_text(id, rng) : dataset_.eval_text(id);
+    if (options_.train && options_.word_dropout > 0) text = drop_words(text, options_.word_dropout, rng);
     std::vector<std::int32_t> ids = encoder_->encode(text);
     FOVEA_CHECK(!ids.empty(), "[loader] the encoder gives no token for \"", text, "\", expected at least one");
     return ids;
@@ -214,6 +216,8 @@ void check(const ImageTextDataset& dataset, const TextEncoder* encoder, const Lo
   FOVEA_CHECK(options.workers >= 0 && options.workers <= 1024, "[loader] ", options.workers,
               " workers, expected 0 to 1024");
   FOVEA_CHECK(options.prefetch >= 1, "[loader] prefetch is ", options.prefetch, ", expected at least 1");
+  FOVEA_CHECK(options.word_dropout >= 0 && options.word_dropout <= 1, "[loader] word dropout is ",
+              options.word_dropout, ", expected 0 to 1");
   FOVEA_CHECK(!options.drop_last || options.batch_size <= dataset.size(), "[loader] a batch of ", options.batch_size,
               " is larger than the data set, which has ", dataset.size(),
               " samples\nhint: choose a smaller batch, or keep the incomplete last batch");

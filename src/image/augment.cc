@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <numbers>
+#include <optional>
 
 #include "fovea/core/error.h"
 
@@ -24,6 +26,19 @@ struct Rectangle {
   int left, top, width, height;
 };
 
+// A rectangle of a share of the area, width / height being `shape`, where it fits at random. Nothing when it does not.
+std::optional<Rectangle> place_rectangle(const Image& image, double share, double shape, Rng& rng) {
+  const double target = static_cast<double>(image.width) * image.height * share;
+  const double width = std::nearbyint(std::sqrt(target * shape)), height = std::nearbyint(std::sqrt(target / shape));
+  if (width < 1 || width > image.width || height < 1 || height > image.height) return {};
+  const int w = static_cast<int>(width), h = static_cast<int>(height);
+  const int top = static_cast<int>(rng.below(image.height - h + 1));
+  const int left = static_cast<int>(rng.below(image.width - w + 1));
+  return Rectangle{left, top, w, h};
+}
+
+constexpr int rectangle_attempts = 10;  // torchvision's number
+
 // When no random rectangle fits (a very long picture): the largest in the middle whose shape is allowed.
 Rectangle central_rectangle(const Image& image, Range ratio) {
   int width = image.width, height = image.height;
@@ -34,16 +49,9 @@ Rectangle central_rectangle(const Image& image, Range ratio) {
 }
 
 Rectangle random_rectangle(const Image& image, const CropAugment& augment, Rng& rng) {
-  const double area = static_cast<double>(image.width) * image.height;
-  for (int attempt = 0; attempt < 10; ++attempt) {
-    const double target = area * rng.uniform(augment.scale[0], augment.scale[1]);
-    const double shape = uniform_in_log(augment.ratio, rng);
-    const double width = std::nearbyint(std::sqrt(target * shape)), height = std::nearbyint(std::sqrt(target / shape));
-    if (width < 1 || width > image.width || height < 1 || height > image.height) continue;
-    const int w = static_cast<int>(width), h = static_cast<int>(height);
-    const int top = static_cast<int>(rng.below(image.height - h + 1));
-    const int left = static_cast<int>(rng.below(image.width - w + 1));
-    return {left, top, w, h};
+  for (int attempt = 0; attempt < rectangle_attempts; ++attempt) {
+    const double share = rng.uniform(augment.scale[0], augment.scale[1]);
+    if (const auto found = place_rectangle(image, share, uniform_in_log(augment.ratio, rng), rng)) return *found;
   }
   return central_rectangle(image, augment.ratio);
 }
@@ -132,6 +140,50 @@ double mean_luminance(const Image& image) {
   return total / std::max(1.0, static_cast<double>(image.pixels.size() / 3));
 }
 
+// Position i of a line of n pixels that is mirrored at its ends.
+int mirrored(int i, int n) {
+  const int period = std::max(1, 2 * (n - 1));
+  i = std::abs(i) % period;
+  return i < n ? i : period - i;
+}
+
+// weights[k] is that of distance k.
+std::vector<float> gaussian_weights(double sigma) {
+  std::vector<float> weights(1 + static_cast<std::size_t>(std::ceil(4 * sigma)));
+  float total = 0;
+  for (std::size_t k = 0; k < weights.size(); ++k) {
+    const double z = static_cast<double>(k) / sigma;
+    weights[k] = static_cast<float>(std::exp(-0.5 * z * z));
+    total += k == 0 ? weights[k] : 2 * weights[k];
+  }
+  for (float& weight : weights) weight /= total;
+  return weights;
+}
+
+// Convolves along one axis: n positions `step` floats apart on each of `lines` lines of `width` neighbouring floats,
+// line i beginning at i * line_step.
+struct BlurAxis {
+  int n, lines;
+  std::size_t step, line_step, width;
+};
+
+std::vector<float> blur_axis(const std::vector<float>& in, const BlurAxis& axis, const std::vector<float>& weights) {
+  std::vector<float> out(in.size());
+  for (int line = 0; line < axis.lines; ++line) {
+    const std::size_t begin = static_cast<std::size_t>(line) * axis.line_step;
+    const auto at = [&](int i) { return begin + static_cast<std::size_t>(mirrored(i, axis.n)) * axis.step; };
+    for (int i = 0; i < axis.n; ++i) {
+      float* to = &out[at(i)];
+      for (int k = 0; k < static_cast<int>(weights.size()); ++k) {
+        const float weight = weights[static_cast<std::size_t>(k)] * (k == 0 ? 0.5f : 1.0f);
+        const float *before = &in[at(i - k)], *after = &in[at(i + k)];
+        for (std::size_t c = 0; c < axis.width; ++c) to[c] += weight * (before[c] + after[c]);
+      }
+    }
+  }
+  return out;
+}
+
 ColorMatrix random_matrix(double amount, Rng& rng) {
   ColorMatrix matrix;
   for (std::size_t i = 0; i < 3; ++i) {
@@ -201,6 +253,34 @@ void jitter_color(Image& image, const ColorAugment& augment, Rng& rng) {
   }
   if (augment.matrix != 0) apply_color_matrix(image, random_matrix(augment.matrix, rng));
   if (augment.grayscale != 0 && rng.uniform() < augment.grayscale) adjust_saturation(image, 0);
+}
+
+void random_blur(Image& image, const BlurAugment& augment, Rng& rng) {
+  if (rng.uniform() < augment.probability) gaussian_blur(image, rng.uniform(augment.sigma[0], augment.sigma[1]));
+}
+
+void gaussian_blur(Image& image, double sigma) {
+  const std::vector<float> weights = gaussian_weights(sigma);
+  const std::vector<float> pixels(image.pixels.begin(), image.pixels.end());
+  const std::size_t row = image.row_bytes();
+  const std::vector<float> rows = blur_axis(pixels, {image.width, image.height, 3, row, 3}, weights);
+  const std::vector<float> both = blur_axis(rows, {image.height, 1, row, 0, row}, weights);
+  std::transform(both.begin(), both.end(), image.pixels.begin(), to_byte);
+}
+
+void random_erase(Image& image, const EraseAugment& augment, Rng& rng) {
+  if (rng.uniform() >= augment.probability) return;
+  for (int attempt = 0; attempt < rectangle_attempts; ++attempt) {
+    const double share = rng.uniform(augment.scale[0], augment.scale[1]);
+    const auto r = place_rectangle(image, share, 1 / uniform_in_log(augment.ratio, rng), rng);
+    if (!r || r->width == image.width || r->height == image.height) continue;  // as torchvision, never a whole side
+    for (int y = r->top; y < r->top + r->height; ++y) {
+      for (int x = r->left; x < r->left + r->width; ++x) {
+        std::copy(augment.fill.begin(), augment.fill.end(), image.row(y) + 3 * x);
+      }
+    }
+    return;
+  }
 }
 
 void adjust_brightness(Image& image, double factor) { scale_values(image, factor, 0); }

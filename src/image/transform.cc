@@ -32,7 +32,13 @@ static void fields(Same<ColorAugment> auto& c, auto&& f) {
   f("brightness", c.brightness), f("contrast", c.contrast), f("saturation", c.saturation), f("hue", c.hue);
   f("matrix", c.matrix), f("grayscale", c.grayscale);
 }
-static void fields(Same<Augment> auto& c, auto&& f) { f("crop", c.crop), f("affine", c.affine), f("color", c.color); }
+static void fields(Same<BlurAugment> auto& c, auto&& f) { f("probability", c.probability), f("sigma", c.sigma); }
+static void fields(Same<EraseAugment> auto& c, auto&& f) {
+  f("probability", c.probability), f("scale", c.scale), f("ratio", c.ratio), f("fill", c.fill);
+}
+static void fields(Same<Augment> auto& c, auto&& f) {
+  f("crop", c.crop), f("affine", c.affine), f("color", c.color), f("blur", c.blur), f("erase", c.erase);
+}
 static void fields(Same<TransformConfig> auto& c, auto&& f) {
   f("size", c.size), f("interpolation", c.interpolation), f("resize_mode", c.resize_mode);
   f("mean", c.normalization.mean), f("std", c.normalization.std), f("augment", c.augment);
@@ -146,13 +152,15 @@ Image train_transform(const Image& image, const TransformConfig& config, Rng& rn
     out = warp(out, random_affine_map(out.width, out.height, augment.affine, rng), augment.affine.fill);
   }
   jitter_color(out, augment.color, rng);
+  if (augment.blur.active()) random_blur(out, augment.blur, rng);
+  if (augment.erase.active()) random_erase(out, augment.erase, rng);
   return out;
 }
 
 void check(const TransformConfig& config) {
   check_number("size", config.size, 1, 1 << 14);
   for (const double std : config.normalization.std) check_number("std", std, 1e-6, 1e6);
-  const auto& [crop, affine, color] = config.augment;
+  const auto& [crop, affine, color, blur, erase] = config.augment;
   check_range("augment.crop.scale", crop.scale, 0, 1);
   check_range("augment.crop.ratio", crop.ratio, 0, 100);
   check_range("augment.affine.scale", affine.scale, 0, 100);
@@ -166,6 +174,11 @@ void check(const TransformConfig& config) {
   check_number("augment.color.hue", color.hue, 0, 0.5);
   check_number("augment.color.matrix", color.matrix, 0, 10);
   check_number("augment.color.grayscale", color.grayscale, 0, 1);
+  check_number("augment.blur.probability", blur.probability, 0, 1);
+  check_range("augment.blur.sigma", blur.sigma, 0, 100);
+  check_number("augment.erase.probability", erase.probability, 0, 1);
+  check_range("augment.erase.scale", erase.scale, 0, 1);
+  check_range("augment.erase.ratio", erase.ratio, 0, 100);
 }
 
 std::string to_json(const TransformConfig& config) { return io::detail::write_value<Json>(config).dump(2); }

@@ -120,6 +120,7 @@ ClipTask::ClipTask(const Config& config, objectives::AnyFeatureObjective objecti
   data::LoaderOptions options;
   options.batch_size = config.data.batch_size;
   options.workers = static_cast<int>(config.data.workers);
+  options.word_dropout = config.data.word_dropout;
   options.seed = config.train.seed;
   loader_ = std::make_unique<data::Loader>(open_split(config.data, config.data.train_split), transform_, encoder_.get(),
                                            options);

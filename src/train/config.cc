@@ -50,6 +50,7 @@ void fields(DataConfig& c, auto&& f) {
   f("split_column", c.split_column, any);
   f("caption_columns", c.caption_columns, any);
   f("list_columns", c.list_columns, any);
+  f("word_dropout", c.word_dropout, fraction);
   f("batch_size", c.batch_size, count);
   f("workers", c.workers, count_or_zero);
   f("transform", RawJson{c.transform}, any);

@@ -152,6 +152,23 @@ TEST(Loader, StopsInTheMiddleOfItsWork) {
   }
 }
 
+TEST(Loader, DropsWordsWhileTraining) {
+  LoaderOptions options = options_with(1);
+  options.shuffle = false;
+  Loader whole(clip_art(), small_augmented(), &encoder, options);
+  options.word_dropout = 1;
+  Loader dropped(clip_art(), small_augmented(), &encoder, options);
+  options.train = false;
+  Loader evaluated(clip_art(), small_augmented(), &encoder, options);
+  const Batch full = whole.next(), short_ones = dropped.next(), asked = evaluated.next();
+  EXPECT_LT(short_ones.text.tokens(), full.text.tokens());
+  for (std::int64_t i = 0; i < short_ones.text.tokens(); ++i) {
+    EXPECT_NE(short_ones.tokens.data<std::int32_t>()[i], ' ');
+  }
+  EXPECT_EQ(asked.text.length(0), 1 + static_cast<std::int64_t>(whole.dataset().eval_text(0).size()));
+  EXPECT_EQ(count_different_bits(short_ones.images, full.images), 0);
+}
+
 // Four pictures, the second and third of which cannot be used.
 std::string table_with_bad_pictures(const TempFolder& folder) {
   const std::string images = FOVEA_SOURCE_DIR "/tests/golden/images/";
@@ -239,6 +256,9 @@ TEST(Loader, RefusesImpossibleOptions) {
   options = options_with(0);
   options.prefetch = 0;
   EXPECT_NE(error_for(options), "");
+  options = options_with(0);
+  options.word_dropout = 1.5;
+  EXPECT_NE(error_for(options).find("word dropout is 1.5"), std::string::npos);
   image::TransformConfig no_size;
   no_size.size = 0;
   EXPECT_THROW(Loader(clip_art(), no_size, &encoder, options_with(0)), Error);

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "golden_lines.h"
@@ -145,6 +146,87 @@ TEST(RandomResizedCrop, LongPicturesGiveTheirMiddle) {
   const Image middle = crop(image, 48, 0, 3, 2);
   EXPECT_EQ(random_resized_crop(image, 4, {{0.9, 0.95}, {0.75, 1.5}}, Interpolation::bilinear, rng),
             resize(middle, 4, 4, Interpolation::bilinear));
+}
+
+// A two-dimensional convolution in double, over everything that matters.
+Image plain_blur(const Image& image, double sigma) {
+  const int radius = static_cast<int>(std::ceil(4 * sigma));
+  const auto at = [](int i, int n) {
+    while (n > 1 && (i < 0 || i >= n)) i = i < 0 ? -i : 2 * (n - 1) - i;
+    return n > 1 ? i : 0;
+  };
+  Image out(image.width, image.height);
+  for (int y = 0; y < image.height; ++y) {
+    for (int x = 0; x < image.width; ++x) {
+      for (int c = 0; c < 3; ++c) {
+        double sum = 0, total = 0;
+        for (int dy = -radius; dy <= radius; ++dy) {
+          for (int dx = -radius; dx <= radius; ++dx) {
+            const double weight = std::exp(-(dx * dx + dy * dy) / (2 * sigma * sigma));
+            total += weight;
+            sum += weight * image.row(at(y + dy, image.height))[3 * at(x + dx, image.width) + c];
+          }
+        }
+        out.row(y)[3 * x + c] = static_cast<std::uint8_t>(sum / total + 0.5);
+      }
+    }
+  }
+  return out;
+}
+
+TEST(Blur, EqualsTheDefinition) {
+  for (const auto& [width, height] : {std::pair(17, 9), std::pair(1, 8), std::pair(8, 1), std::pair(1, 1)}) {
+    for (const double sigma : {0.3, 1.0, 2.5}) {
+      Image image = noise(width, height);
+      const Image expected = plain_blur(image, sigma);
+      gaussian_blur(image, sigma);
+      EXPECT_LE(max_difference(image, expected), 1) << width << "x" << height << " " << sigma;
+    }
+  }
+}
+
+TEST(Blur, HappensWithItsProbability) {
+  const Image image = noise(6, 6);
+  Rng rng(4);
+  int blurred = 0;
+  for (int i = 0; i < 1000; ++i) {
+    Image copy = image;
+    random_blur(copy, {0.3, {1, 2}}, rng);
+    blurred += copy != image;
+  }
+  EXPECT_NEAR(blurred, 300, 50);
+}
+
+TEST(Erase, PaintsOneRectangleOfTheAskedShape) {
+  const EraseAugment augment{0.5, {0.1, 0.3}, {0.5, 2}, {1, 2, 3}};
+  Rng rng(6);
+  int erased = 0;
+  double least = 1, most = 0, flattest = 10, tallest = 0;
+  for (int i = 0; i < 2000; ++i) {
+    Image image(60, 40);
+    std::fill(image.pixels.begin(), image.pixels.end(), std::uint8_t{200});
+    random_erase(image, augment, rng);
+    int left = 60, right = -1, top = 40, bottom = -1, count = 0;
+    for (int y = 0; y < 40; ++y) {
+      for (int x = 0; x < 60; ++x) {
+        if (image.row(y)[3 * x] == 200) continue;
+        EXPECT_EQ(image.row(y)[3 * x + 2], 3);
+        left = std::min(left, x), right = std::max(right, x), top = std::min(top, y), bottom = std::max(bottom, y);
+        ++count;
+      }
+    }
+    if (count == 0) continue;
+    ++erased;
+    const int width = right - left + 1, height = bottom - top + 1;
+    ASSERT_EQ(count, width * height);
+    least = std::min(least, count / 2400.0), most = std::max(most, count / 2400.0);
+    flattest = std::min(flattest, 1.0 * height / width), tallest = std::max(tallest, 1.0 * height / width);
+  }
+  EXPECT_NEAR(erased, 1000, 80);
+  EXPECT_NEAR(least, 0.1, 0.01);
+  EXPECT_NEAR(most, 0.3, 0.01);
+  EXPECT_NEAR(flattest, 0.5, 0.05);
+  EXPECT_NEAR(tallest, 2, 0.15);
 }
 
 TEST(Color, EqualsTorchvisionsFormulas) {

@@ -13,6 +13,8 @@ TransformConfig augmented(int size) {
   config.augment.crop.scale = {0.5, 1};
   config.augment.affine = {15, {0.9, 1.2}, 0.1, 0.1, 0.5, {255, 255, 255}};
   config.augment.color = {0.2, 0.2, 0.2, 0.1, 0.1, 0.2};
+  config.augment.blur.probability = 0.5;
+  config.augment.erase = {0.5, {0.1, 0.2}, {0.5, 2}, {1, 2, 3}};
   return config;
 }
 
@@ -69,6 +71,8 @@ TEST(TransformJson, RoundTrip) {
   EXPECT_EQ(read.normalization.std[1], 0.25);
   EXPECT_EQ(read.augment.affine.scale[1], 1.2);
   EXPECT_EQ(read.augment.color.hue, 0.1);
+  EXPECT_EQ(read.augment.blur.probability, 0.5);
+  EXPECT_EQ(read.augment.erase.fill, (Color{1, 2, 3}));
 }
 
 TEST(TransformJson, MissingKeysKeepTheirDefaults) {
@@ -91,6 +95,8 @@ TEST(TransformJson, ErrorsNameTheKey) {
       {R"({"augment": {"color": {"hue": 0.7}}})", "augment.color.hue is 0.7, expected 0 to 0.5"},
       {R"({"augment": {"crop": {"scale": [0, 1]}}})", "augment.crop.scale is [0, 1]"},
       {R"({"augment": {"affine": {"fill": [0, 256, 0]}}})", "augment.affine.fill.1 is 256"},
+      {R"({"augment": {"blur": {"probability": 2}}})", "augment.blur.probability is 2, expected 0 to 1"},
+      {R"({"augment": {"erase": {"scale": [0.5, 0.2]}}})", "augment.erase.scale is [0.5, 0.2]"},
       {R"({"std": [0.2, 0, 0.2]})", "std is 0"},
       {"[1]", "the whole is [1], expected an object"},
       {"{", "not valid JSON at byte 1"}};

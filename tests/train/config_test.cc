@@ -61,6 +61,7 @@ TEST(Config, ReadsEveryKeyAndWritesItBack) {
     "list_columns": [
       "b"
     ],
+    "word_dropout": 0.25,
     "batch_size": 3,
     "workers": 0,
     "transform": {

@@ -22,6 +22,7 @@ struct LoaderOptions {
   std::int64_t prefetch = 4;                            // batches made ahead, at most (at least one per worker)
   std::int64_t cache_bytes = std::int64_t{1} << 30;     // decoded pictures kept in memory
   std::int64_t max_pixels = image::default_max_pixels;  // of one picture
+  double word_dropout = 0;                              // training: probability of leaving out each word of a text
   std::uint64_t seed = 0;
 };
 

@@ -40,6 +40,24 @@ struct ColorAugment {
   double grayscale = 0;  // probability of losing all colour
 };
 
+// Gaussian blur (torchvision's GaussianBlur with a probability, as SimCLR uses it).
+struct BlurAugment {
+  double probability = 0;
+  Range sigma{0.1, 2};  // in pixels of the result, uniform
+
+  bool active() const { return probability != 0; }
+};
+
+// A random rectangle painted over (torchvision's RandomErasing; Zhong et al. 2017).
+struct EraseAugment {
+  double probability = 0;
+  Range scale{0.02, 0.33};    // share of the area that is lost
+  Range ratio{0.3, 3.3};      // height / width of the rectangle, uniform in its logarithm
+  Color fill{122, 116, 104};  // the mean colour of CLIP's normalisation: 0 after it
+
+  bool active() const { return probability != 0; }
+};
+
 // A map from positions in the result to positions in the source, in pixels from the centre of each:
 // source = (xx * x + xy * y + x0, yx * x + yy * y + y0).
 struct AffineMap {
@@ -61,6 +79,14 @@ FOVEA_API Image warp(const Image& image, const AffineMap& map, Color fill);
 
 // Applies the active parts of `augment`.
 FOVEA_API void jitter_color(Image& image, const ColorAugment& augment, Rng& rng);
+
+// With the augmentation's probability.
+FOVEA_API void random_blur(Image& image, const BlurAugment& augment, Rng& rng);
+FOVEA_API void random_erase(Image& image, const EraseAugment& augment, Rng& rng);
+
+// Convolves with a Gaussian of `sigma` pixels, cut off at 4 sigma; the picture is mirrored at its edges, whose pixels
+// are not repeated.
+FOVEA_API void gaussian_blur(Image& image, double sigma);
 
 // torchvision's definitions on 0..1 values, each result clamped and rounded to 8 bits.
 FOVEA_API void adjust_brightness(Image& image, double factor);  // factor * x

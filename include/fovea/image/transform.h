@@ -22,6 +22,8 @@ struct Augment {
   CropAugment crop;
   AffineAugment affine;
   ColorAugment color;
+  BlurAugment blur;
+  EraseAugment erase;
 };
 
 // By default CLIP's evaluation at 224 pixels, and no augmentation.
@@ -36,8 +38,8 @@ struct TransformConfig {
 // size x size, without augmentation. Throws Error when the picture is empty.
 FOVEA_API Image eval_transform(const Image& image, const TransformConfig& config);
 
-// size x size: random crop (or the evaluation's geometry when that is off), then affine, then colour. The result is
-// decided by the picture, the configuration and the generator's key.
+// size x size: random crop (or the evaluation's geometry when that is off), then affine, colour, blur, erasing. The
+// result is decided by the picture, the configuration and the generator's key.
 FOVEA_API Image train_transform(const Image& image, const TransformConfig& config, Rng& rng);
 
 // Throws Error, naming the key, unless every number is in its range: size positive, probabilities within [0, 1], ...

@@ -18,6 +18,7 @@ struct DataConfig {
   std::string split_column = "split";                   // empty: the table has no splits, all rows are trained on
   std::vector<std::string> caption_columns{"caption"};  // the first one is what evaluation asks for
   std::vector<std::string> list_columns;  // caption columns whose cells are lists ("a, b, c"); a random part is drawn
+  double word_dropout = 0;                // probability of leaving out each word of a caption while training
   std::int64_t batch_size = 256;
   std::int64_t workers = 1;      // loading threads; 0: the training thread loads
   std::string transform = "{}";  // JSON text, read by the image transforms; the size is the model's
