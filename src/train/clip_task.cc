@@ -105,7 +105,7 @@ std::string giga(double flops) {
 
 objectives::AnyFeatureObjective make_objective(const ObjectiveConfig& config) {
   FOVEA_CHECK(config.name == "info_nce", "[train] no objective is called \"", config.name, "\", expected info_nce");
-  return objectives::InfoNce{};
+  return objectives::InfoNce{config.label_smoothing};
 }
 
 ClipTask::ClipTask(const Config& config, objectives::AnyFeatureObjective objective)

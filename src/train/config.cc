@@ -25,7 +25,7 @@ constexpr Rule positive{[](double v) { return v > 0 && v <= 1e300; }, "a number 
 constexpr Rule not_negative{[](double v) { return v >= 0 && v <= 1e300; }, "a number from 0"};
 constexpr Rule minutes{[](double v) { return v >= 0 && v <= 1e7; }, "a number from 0 to 10000000"};
 constexpr Rule fraction{[](double v) { return v >= 0 && v <= 1; }, "a number from 0 to 1"};
-constexpr Rule decay_rate{[](double v) { return v >= 0 && v < 1; }, "a number from 0 to below 1"};
+constexpr Rule below_one{[](double v) { return v >= 0 && v < 1; }, "a number from 0 to below 1"};
 constexpr Rule count{[](double v) { return v >= 1 && v <= 1e9; }, "a whole number from 1 to 1000000000"};
 constexpr Rule threads{[](double v) { return v >= 0 && v <= 4096; }, "a whole number from 0 to 4096"};
 constexpr Rule count_or_zero{[](double v) { return v >= 0 && v <= 1e9; }, "a whole number from 0 to 1000000000"};
@@ -55,12 +55,17 @@ void fields(DataConfig& c, auto&& f) {
   f("workers", c.workers, count_or_zero);
   f("transform", RawJson{c.transform}, any);
 }
-void fields(ObjectiveConfig& c, auto&& f) { f("name", Choice{c.name, {"info_nce"}}, any); }
+void fields(ObjectiveConfig& c, auto&& f) {
+  f("name", Choice{c.name, {"info_nce"}}, any);
+  f("label_smoothing", c.label_smoothing, below_one);
+}
 void fields(OptimConfig& c, auto&& f) {
   f("lr", c.lr, positive);
-  f("betas", c.betas, decay_rate);
+  f("betas", c.betas, below_one);
   f("eps", c.eps, positive);
   f("weight_decay", c.weight_decay, not_negative);
+  f("ema_decay", c.ema_decay, below_one);
+  f("ema_warmup", c.ema_warmup, any);
 }
 void fields(ScheduleConfig& c, auto&& f) {
   f("kind", Choice{c.kind, {"cosine"}}, any);
@@ -132,6 +137,9 @@ void read_field(const Json& json, Field&& field, const Rule& rule, const Place& 
     read_text(json, field, place);
   } else if constexpr (std::is_same_v<T, std::vector<std::string>>) {
     read_texts(json, field, place);
+  } else if constexpr (std::is_same_v<T, bool>) {
+    if (!json.is_boolean()) place.fail_with(json, "true or false");
+    field = json.template get<bool>();
   } else if constexpr (std::is_same_v<T, double>) {
     read_number(json, field, rule, place);
   } else if constexpr (std::is_same_v<T, std::array<double, 2>>) {

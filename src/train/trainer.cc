@@ -57,6 +57,8 @@ Trainer::Trainer(Task& task, const Config& config)
       store_(task.parameters()),
       optimizer_{config.optim.betas[0], config.optim.betas[1], config.optim.eps, config.optim.weight_decay},
       log_(prepared_folder(config.output)) {
+  const OptimConfig& optim = config_.optim;
+  if (optim.ema_decay > 0) ema_.emplace(store_, task.parameters(), optim.ema_decay, optim.ema_warmup);
   io::write_file(config_.output + "/config.json", dump_config(config_));
 }
 
@@ -105,14 +107,21 @@ Trainer::StepResult Trainer::step(const data::Batch& batch) {
   result.lr = schedule_(optimizer_.steps);
   optimizer_.step(store_, result.lr, optim::clip_factor(result.grad_norm, config_.train.grad_clip_norm));
   task_.after_step();
+  if (ema_) ema_->update(optimizer_.steps);
   return result;
 }
 
 std::vector<SplitScores> Trainer::evaluate(std::int64_t at_step) {
+  const optim::EmaScope averages(ema_ ? &*ema_ : nullptr);
   std::vector<SplitScores> scores;
   for (const std::string& split : config_.eval.splits) scores.push_back(task_.evaluate(split));
   if (!scores.empty()) log_.write_evaluation(at_step, scores);
   return scores;
+}
+
+void Trainer::save_model() {
+  const optim::EmaScope averages(ema_ ? &*ema_ : nullptr);
+  task_.save(config_.output + "/model");
 }
 
 void Trainer::report(double seconds) const {
@@ -180,7 +189,7 @@ void Trainer::run() {
   const double start = monotonic_seconds();
   train(total, per_epoch);
   const double seconds = monotonic_seconds() - start;
-  task_.save(config_.output + "/model");
+  save_model();
   evaluate(total);
   report(seconds);
 }

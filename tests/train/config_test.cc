@@ -69,7 +69,8 @@ TEST(Config, ReadsEveryKeyAndWritesItBack) {
     }
   },
   "objective": {
-    "name": "info_nce"
+    "name": "info_nce",
+    "label_smoothing": 0.25
   },
   "optim": {
     "lr": 0.25,
@@ -78,7 +79,9 @@ TEST(Config, ReadsEveryKeyAndWritesItBack) {
       0.75
     ],
     "eps": 1e-08,
-    "weight_decay": 0.125
+    "weight_decay": 0.125,
+    "ema_decay": 0.5,
+    "ema_warmup": false
   },
   "schedule": {
     "kind": "cosine",

@@ -335,6 +335,49 @@ TEST_F(TrainerRun, ALossThatIsNotFiniteEndsTheRunAndKeepsTheLog) {
   }
 }
 
+TEST_F(TrainerRun, AveragedWeightsAreWhatIsSavedAndScored) {
+  Config c = config();
+  c.schedule.warmup_fraction = 0;
+  c.optim.lr = 1e-3;
+  c.train.epochs = 2;
+  c.eval.splits = {"train"};
+  const Outcome plain = run(c);
+  c.optim.ema_decay = 0.75;
+  c.optim.ema_warmup = false;
+  c.output = new_folder();
+  ClipTask task(c);
+  const Outcome averaged = run(task, c);
+  EXPECT_EQ(losses(averaged.lines), losses(plain.lines));
+  EXPECT_FALSE(averaged.weights == plain.weights);
+  EXPECT_NE(averaged.lines.back(), plain.lines.back());
+
+  models::ClipFolder last = models::load_clip(plain.folder + "/model");
+  models::ClipFolder mean = models::load_clip(averaged.folder + "/model");
+  const auto of_last = nn::collect(last.model), of_mean = nn::collect(mean.model);
+  for (std::size_t i = 0; i < of_last.size(); ++i) {
+    const Tensor now = task.parameters()[i].value();
+    EXPECT_EQ(std::memcmp(now.raw(), of_last[i].value().raw(), static_cast<std::size_t>(now.bytes())), 0)
+        << "the weights in training are not those of a run without averages: " << of_last[i].path;
+  }
+  const auto differs = [&](const std::string& path) {
+    for (std::size_t i = 0; i < of_last.size(); ++i) {
+      if (of_last[i].path == path) return of_last[i].value().at(0) != of_mean[i].value().at(0);
+    }
+    ADD_FAILURE() << "no " << path;
+    return false;
+  };
+  EXPECT_TRUE(differs("logit_scale"));
+  EXPECT_TRUE(differs("vision_model.embedder.embedder.normalization.running_mean"));
+}
+
+TEST_F(TrainerRun, LabelSmoothingRaisesTheLoss) {
+  Config c = config();
+  c.train.epochs = 1;
+  const double plain = losses(run(c).lines)[0];
+  c.objective.label_smoothing = 0.2;
+  EXPECT_GT(losses(run(c).lines)[0], plain);
+}
+
 TEST_F(TrainerRun, EvaluatesBetweenEpochs) {
   Config c = config();
   c.train.epochs = 5;

@@ -26,12 +26,15 @@ struct DataConfig {
 
 struct ObjectiveConfig {
   std::string name = "info_nce";
+  double label_smoothing = 0;  // share of each target that is spread over the whole batch
 };
 
 struct OptimConfig {  // AdamW
   double lr = 1e-3;   // after the warm-up
   std::array<double, 2> betas{0.9, 0.98};
   double eps = 1e-6, weight_decay = 0.1;
+  double ema_decay = 0;    // when positive, the averages of the weights are what is scored and saved
+  bool ema_warmup = true;  // the averages forget faster in the first steps
 };
 
 struct ScheduleConfig {

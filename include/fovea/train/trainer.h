@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "fovea/optim/adamw.h"
+#include "fovea/optim/ema.h"
 #include "fovea/optim/schedule.h"
 #include "fovea/train/config.h"
 #include "fovea/train/meters.h"
@@ -15,7 +17,7 @@ namespace fovea::train {
 
 // Trains a task on its loader's batches, step by step: loss, backward, clip, schedule, update. In the run folder
 // `config.output` it writes config.json and metrics.jsonl and, at the end, the model folder `model/`, one evaluation
-// line over all splits, and report.html.
+// line over all splits, and report.html. With `config.optim.ema_decay`, evaluation and model/ use the averaged weights.
 class FOVEA_API Trainer {
  public:
   // Throws Error when the run folder already holds a run (nothing saved is ever overwritten) or cannot be made.
@@ -48,12 +50,14 @@ class FOVEA_API Trainer {
   void train(std::int64_t total, std::int64_t per_epoch);
   void log_step(std::int64_t step, double epoch, const StepResult& result, const Window& window);
   std::vector<SplitScores> evaluate(std::int64_t step);
+  void save_model();
   void report(double seconds) const;
 
   Task& task_;
   Config config_;
   optim::ParamStore store_;
   optim::AdamW optimizer_;
+  std::optional<optim::Ema> ema_;
   optim::WarmupCosine schedule_;
   MetricsLog log_;
 };
