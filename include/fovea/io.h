@@ -3,3 +3,4 @@
 
 #include "fovea/io/file.h"
 #include "fovea/io/safetensors.h"
+#include "fovea/io/torch_file.h"

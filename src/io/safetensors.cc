@@ -2,28 +2,25 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
-#include <cerrno>
-#include <cmath>
-#include <cstdio>
-#include <cstring>
 #include <limits>
-#include <memory>
 #include <vector>
 
 #include "fovea/io/file.h"
+#include "io/elements.h"
+#include "io/input.h"
 #include "io/json.h"
 
 namespace fovea::io {
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "elements are copied as they lie in the file");
-
+using detail::byte_count;
+using detail::Input;
 using Json = nlohmann::json;
 
 constexpr std::int64_t length_bytes = 8;
 constexpr std::int64_t max_header_bytes = 100'000'000;  // the reference implementation's limit
 constexpr std::int64_t header_alignment = 8;
+constexpr const char* kind = "safetensors";
 constexpr const char* metadata_key = "__metadata__";
 
 struct FileType {
@@ -50,34 +47,8 @@ struct Header {
   std::int64_t data_begin = 0;  // byte in the file
 };
 
-class InputFile {
- public:
-  explicit InputFile(const std::string& path) : path_(path), file_(std::fopen(path.c_str(), "rb"), &std::fclose) {
-    FOVEA_CHECK(file_, "[safetensors] cannot open ", path, ": ", std::strerror(errno));
-    FOVEA_CHECK(std::fseek(file_.get(), 0, SEEK_END) == 0, "[safetensors] ", path, " is not a regular file");
-    size_ = std::ftell(file_.get());
-    FOVEA_CHECK(size_ >= 0 && size_ < std::numeric_limits<std::int64_t>::max(), "[safetensors] ", path,
-                " is not a regular file");
-  }
-
-  const std::string& path() const { return path_; }
-  std::int64_t size() const { return size_; }
-
-  void read(std::int64_t begin, void* to, std::int64_t bytes) {
-    const auto count = static_cast<std::size_t>(bytes);
-    FOVEA_CHECK(std::fseek(file_.get(), static_cast<long>(begin), SEEK_SET) == 0 &&
-                    std::fread(to, 1, count, file_.get()) == count,
-                "[safetensors] ", path_, ": cannot read ", bytes, " bytes at byte ", begin);
-  }
-
- private:
-  std::string path_;
-  std::unique_ptr<std::FILE, int (*)(std::FILE*)> file_;
-  std::int64_t size_ = 0;
-};
-
-std::string place_of(const InputFile& file, const std::string& tensor) {
-  return concat("[safetensors] ", file.path(), ": tensor \"", tensor, "\"");
+std::string place_of(const Input& file, const std::string& tensor) {
+  return concat(file.place(), ": tensor \"", tensor, "\"");
 }
 
 FileType parse_type(const Json& entry, const std::string& place) {
@@ -109,16 +80,7 @@ Shape parse_shape(const Json& entry, const std::string& place) {
   return shape;
 }
 
-// Bytes of the elements, or -1 when the product overflows.
-std::int64_t byte_count(const Shape& shape, std::int64_t element_bytes) {
-  std::int64_t bytes = element_bytes;
-  for (std::int64_t extent : shape) {
-    if (__builtin_mul_overflow(bytes, extent, &bytes)) return -1;
-  }
-  return bytes;
-}
-
-Entry parse_entry(const InputFile& file, const std::string& name, const Json& json) {
+Entry parse_entry(const Input& file, const std::string& name, const Json& json) {
   const std::string place = place_of(file, name);
   FOVEA_CHECK(json.is_object(), place, " is ", json.type_name(), " in the header, expected an object");
   Entry entry{name, parse_type(json, place), parse_shape(json, place), 0, 0};
@@ -135,20 +97,19 @@ Entry parse_entry(const InputFile& file, const std::string& name, const Json& js
   return entry;
 }
 
-Metadata parse_metadata(const InputFile& file, const Json& json) {
-  FOVEA_CHECK(json.is_object(), "[safetensors] ", file.path(), ": ", metadata_key, " is ", json.type_name(),
-              ", expected an object");
+Metadata parse_metadata(const Input& file, const Json& json) {
+  FOVEA_CHECK(json.is_object(), file.place(), ": ", metadata_key, " is ", json.type_name(), ", expected an object");
   Metadata metadata;
   for (const auto& [key, value] : json.items()) {
-    FOVEA_CHECK(value.is_string(), "[safetensors] ", file.path(), ": ", metadata_key, ".", key, " is ",
-                value.type_name(), ", expected text");
+    FOVEA_CHECK(value.is_string(), file.place(), ": ", metadata_key, ".", key, " is ", value.type_name(),
+                ", expected text");
     metadata.emplace(key, value.get<std::string>());
   }
   return metadata;
 }
 
 // The tensors must cover the data from its first to its last byte, each byte once.
-void check_tiling(const InputFile& file, Header& header) {
+void check_tiling(const Input& file, Header& header) {
   const auto by_place = [](const Entry& a, const Entry& b) {
     return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
   };
@@ -165,12 +126,12 @@ void check_tiling(const InputFile& file, Header& header) {
                 " after byte ", header.data_begin, "\nhint: the file is cut short");
     next = entry.end;
   }
-  FOVEA_CHECK(next == data_bytes, "[safetensors] ", file.path(), ": ", data_bytes - next, " bytes from byte ",
-              header.data_begin + next, " on belong to no tensor");
+  FOVEA_CHECK(next == data_bytes, file.place(), ": ", data_bytes - next, " bytes from byte ", header.data_begin + next,
+              " on belong to no tensor");
 }
 
-Header read_header(InputFile& file) {
-  const std::string place = "[safetensors] " + file.path();
+Header read_header(const Input& file) {
+  const std::string& place = file.place();
   FOVEA_CHECK(file.size() >= length_bytes, place, " has ", file.size(), " bytes, expected at least ", length_bytes,
               "\nhint: this is not a safetensors file");
   std::uint64_t length = 0;
@@ -181,8 +142,7 @@ Header read_header(InputFile& file) {
   FOVEA_CHECK(header_bytes <= file.size() - length_bytes, place, ": the header at byte ", length_bytes, " has ",
               header_bytes, " bytes, the file ends after ", file.size() - length_bytes,
               "\nhint: the file is cut short");
-  std::string text(static_cast<std::size_t>(header_bytes), '\0');
-  file.read(length_bytes, text.data(), header_bytes);
+  const std::string text = file.read(length_bytes, header_bytes);
   FOVEA_CHECK(!text.empty() && text[0] == '{', place, ": the header at byte ", length_bytes, " does not begin with {");
 
   const Json json = detail::parse_json<Json>(text, place, static_cast<std::size_t>(length_bytes));
@@ -199,31 +159,8 @@ Header read_header(InputFile& file) {
   return header;
 }
 
-// IEEE half precision to single, exactly.
-float widen_half(std::uint16_t bits) {
-  const int exponent = (bits >> 10) & 31, mantissa = bits & 1023;
-  float magnitude;
-  if (exponent == 31) {
-    magnitude = mantissa ? std::numeric_limits<float>::quiet_NaN() : std::numeric_limits<float>::infinity();
-  } else if (exponent == 0) {
-    magnitude = std::ldexp(static_cast<float>(mantissa), -24);
-  } else {
-    magnitude = std::ldexp(static_cast<float>(mantissa + 1024), exponent - 25);
-  }
-  return bits & 0x8000 ? -magnitude : magnitude;
-}
-
-Tensor read_tensor(InputFile& file, const Header& header, const Entry& entry) {
-  Tensor tensor(entry.shape, entry.type.dtype);
-  const std::int64_t begin = header.data_begin + entry.begin, bytes = entry.end - entry.begin;
-  if (entry.type.bytes == size_of(entry.type.dtype)) {
-    file.read(begin, tensor.mutable_raw(), bytes);
-    return tensor;
-  }
-  std::vector<std::uint16_t> halves(static_cast<std::size_t>(tensor.numel()));
-  file.read(begin, halves.data(), bytes);
-  std::transform(halves.begin(), halves.end(), tensor.mutable_data<float>(), widen_half);
-  return tensor;
+Tensor read_tensor(const Input& file, const Header& header, const Entry& entry) {
+  return detail::read_elements(file, header.data_begin + entry.begin, entry.shape, entry.type.dtype, entry.type.bytes);
 }
 
 const FileType& type_for_writing(DType dtype) {
@@ -256,20 +193,22 @@ std::string make_header(const std::vector<const TensorMap::value_type*>& order, 
   return text;
 }
 
-}  // namespace
-
-TensorMap load_safetensors(const std::string& path) {
-  InputFile file(path);
+TensorMap read_tensors(const Input& file) {
   const Header header = read_header(file);
   TensorMap tensors;
   for (const Entry& entry : header.entries) tensors.emplace(entry.name, read_tensor(file, header, entry));
   return tensors;
 }
 
-Metadata load_safetensors_metadata(const std::string& path) {
-  InputFile file(path);
-  return read_header(file).metadata;
+}  // namespace
+
+TensorMap load_safetensors(const std::string& path) { return read_tensors(Input(kind, path)); }
+
+TensorMap parse_safetensors(std::string_view contents, std::string_view name) {
+  return read_tensors(Input(kind, name, contents));
 }
+
+Metadata load_safetensors_metadata(const std::string& path) { return read_header(Input(kind, path)).metadata; }
 
 void save_safetensors(const std::string& path, const TensorMap& tensors, const Metadata& metadata) {
   for (const auto& [name, tensor] : tensors) {

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <string>
+#include <string_view>
 
 #include "fovea/core/export.h"
 #include "fovea/tensor/tensor.h"
@@ -17,6 +18,8 @@ using Metadata = std::map<std::string, std::string>;
 // u8. Throws Error naming the file, the tensor and the byte when the header is malformed, when a tensor's bytes do not
 // fit its type and shape, when the tensors leave holes, overlap or run past the end, and for other element types.
 FOVEA_API TensorMap load_safetensors(const std::string& path);
+// As load_safetensors, from a file's bytes; `name` stands for the file in errors.
+FOVEA_API TensorMap parse_safetensors(std::string_view contents, std::string_view name = "memory");
 
 // The file's `__metadata__`; empty when it has none. Reads and checks the header alone.
 FOVEA_API Metadata load_safetensors_metadata(const std::string& path);
