@@ -2,5 +2,6 @@
 #pragma once
 
 #include "fovea/io/file.h"
+#include "fovea/io/npy.h"
 #include "fovea/io/safetensors.h"
 #include "fovea/io/torch_file.h"

@@ -1,7 +1,9 @@
 #include "io/elements.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <vector>
 
@@ -43,6 +45,25 @@ Tensor read_elements(const Input& input, std::int64_t begin, const Shape& shape,
   input.read(begin, halves.data(), bytes);
   std::transform(halves.begin(), halves.end(), tensor.mutable_data<float>(), widen_half);
   return tensor;
+}
+
+Tensor gather(const Tensor& elements, std::int64_t offset, const Shape& shape, const Shape& strides) {
+  Tensor out(shape, elements.dtype());
+  const auto size = static_cast<std::size_t>(size_of(out.dtype()));
+  const auto* from = static_cast<const std::byte*>(elements.raw());
+  auto* to = static_cast<std::byte*>(out.mutable_raw());
+  std::array<std::int64_t, Shape::max_rank> index{};
+  for (std::int64_t i = 0, n = out.numel(); i < n; ++i, to += size) {
+    std::memcpy(to, from + static_cast<std::size_t>(offset) * size, size);
+    for (int axis = shape.rank() - 1; axis >= 0; --axis) {
+      std::int64_t& k = index[static_cast<std::size_t>(axis)];
+      offset += strides[axis];
+      if (++k < shape[axis]) break;
+      offset -= k * strides[axis];
+      k = 0;
+    }
+  }
+  return out;
 }
 
 }  // namespace fovea::io::detail

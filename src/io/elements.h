@@ -18,4 +18,7 @@ std::int64_t byte_count(const Shape& shape, std::int64_t element_bytes);
 // when halves are widened to f32.
 Tensor read_elements(const Input& input, std::int64_t begin, const Shape& shape, DType dtype, std::int64_t file_bytes);
 
+// Copies a view of a tensor's elements, row after row; offset and strides are counted in elements and lie inside.
+Tensor gather(const Tensor& elements, std::int64_t offset, const Shape& shape, const Shape& strides);
+
 }  // namespace fovea::io::detail

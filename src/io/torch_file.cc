@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <limits>
 #include <vector>
 
@@ -64,7 +63,7 @@ class Archive {
   Tensor tensor(const TorchView& view, const std::string& name) {
     const Tensor elements = storage(pickle_.storages[view.storage], name);
     if (view.shape.numel() == 0) return Tensor(view.shape, elements.dtype());
-    return is_contiguous(view) ? elements.segment(view.offset, view.shape) : gather(elements, view, name);
+    return is_contiguous(view) ? elements.segment(view.offset, view.shape) : copy(elements, view, name);
   }
 
  private:
@@ -133,27 +132,11 @@ class Archive {
     return true;
   }
 
-  Tensor gather(const Tensor& elements, const TorchView& view, const std::string& name) {
-    Tensor out(view.shape, elements.dtype());
-    copied_bytes_ += out.bytes();
+  Tensor copy(const Tensor& elements, const TorchView& view, const std::string& name) {
+    copied_bytes_ += view.shape.numel() * size_of(elements.dtype());
     FOVEA_CHECK(copied_bytes_ / max_copies <= input_.size(), input_.place(), ": tensor \"", name,
                 "\": the views of shared memory are more than ", max_copies, " times as large as the file");
-    const auto size = static_cast<std::size_t>(size_of(out.dtype()));
-    const auto* from = static_cast<const std::byte*>(elements.raw());
-    auto* to = static_cast<std::byte*>(out.mutable_raw());
-    std::array<std::int64_t, Shape::max_rank> index{};
-    std::int64_t at = view.offset;
-    for (std::int64_t i = 0; i < out.numel(); ++i, to += size) {
-      std::memcpy(to, from + static_cast<std::size_t>(at) * size, size);
-      for (int axis = view.shape.rank() - 1; axis >= 0; --axis) {
-        std::int64_t& k = index[static_cast<std::size_t>(axis)];
-        at += view.strides[axis];
-        if (++k < view.shape[axis]) break;
-        at -= k * view.strides[axis];
-        k = 0;
-      }
-    }
-    return out;
+    return detail::gather(elements, view.offset, view.shape, view.strides);
   }
 
   struct Loaded {

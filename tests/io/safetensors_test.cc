@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <filesystem>
 #include <limits>
 
 #include "../support/temp_folder.h"
@@ -133,19 +132,6 @@ TEST_F(Safetensors, RefusesToSaveWhatItCouldNotLoad) {
   EXPECT_EQ(load_safetensors(path("x.safetensors")).count("kept"), 1u);  // the older file is untouched
 }
 
-TEST_F(Safetensors, AFileAppearsOnlyWhenCommitted) {
-  write_file(path("x"), "old");
-  {
-    AtomicFile file(path("x"));
-    file.write("half of a n");
-  }
-  EXPECT_EQ(read_file(path("x")), "old");
-  write_file(path("x"), "new");
-  EXPECT_EQ(read_file(path("x")), "new");
-  const auto files = std::filesystem::directory_iterator(path(""));
-  EXPECT_EQ(std::distance(begin(files), end(files)), 1);  // no temporary file is left
-}
-
 TEST_F(Safetensors, NamesTheFileThatIsMissing) {
   expect_contains(error_of(path("missing.safetensors")), "missing.safetensors: No such file");
   EXPECT_NE(error_of(path("")), "");  // a folder
@@ -229,10 +215,9 @@ TEST_F(Safetensors, RefusesMetadataThatIsNotText) {
 TEST_F(Safetensors, EveryTruncationIsAnError) {
   save_safetensors(path("x"), {{"a", arange(3)}, {"b", scalar(1)}}, {{"k", "v"}});
   const std::string contents = read_file(path("x"));
-  for (std::size_t length = 0; length < contents.size(); ++length) {
-    write_file(path("cut"), contents.substr(0, length));
-    EXPECT_NE(error_of(path("cut")), "") << length;
-  }
+  EXPECT_EQ(parse_safetensors(contents).size(), 2u);
+  for (std::size_t length = 0; length < contents.size(); ++length)
+    EXPECT_THROW(parse_safetensors(std::string_view(contents).substr(0, length)), Error) << length;
 }
 
 }  // namespace
