@@ -2,6 +2,7 @@
 #pragma once
 
 #include "fovea/data/batch.h"
+#include "fovea/data/folder_table.h"
 #include "fovea/data/image_text_dataset.h"
 #include "fovea/data/loader.h"
 #include "fovea/data/table.h"

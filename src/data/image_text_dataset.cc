@@ -7,26 +7,37 @@
 #include <system_error>
 
 #include "fovea/core/error.h"
-#include "fovea/data/table.h"
+#include "fovea/core/log.h"
+#include "fovea/data/folder_table.h"
+#include "fovea/text/clean.h"
 
 namespace fovea::data {
 namespace {
 
 namespace fs = std::filesystem;
 
-// The file that a path of a table, or of a folder with captions.tsv, means.
-fs::path table_file(const std::string& path) {
+// A table, and the folder that its picture paths start from.
+struct Source {
+  Table table;
+  fs::path folder;
+};
+
+Source open_source(const std::string& path, const TableOptions& options) {
   std::error_code error;
-  FOVEA_CHECK(fs::exists(path, error), "[dataset] ", path,
-              " does not exist, expected a folder with captions.tsv, or a table");
-  return fs::is_directory(path, error) ? fs::path(path) / "captions.tsv" : fs::path(path);
+  FOVEA_CHECK(fs::exists(path, error), "[dataset] ", path, " does not exist, expected a table or a folder of pictures");
+  if (!fs::is_directory(path, error)) return {Table::read(path, options), fs::path(path).parent_path()};
+  for (const char* name : {"captions.tsv", "captions.csv", "captions.jsonl", "metadata.csv", "metadata.jsonl"}) {
+    const fs::path file = fs::path(path) / name;
+    if (fs::exists(file, error)) return {Table::read(file.string(), options), path};
+  }
+  return {read_folder(path), path};
 }
 
 std::int64_t find_split_column(const Table& table, const std::string& name) {
   try {
     return table.column(name);
   } catch (const Error& error) {
-    fail(error.what(), "\nhint: when split_column is empty, all rows are used");
+    fail(error.what(), "\nhint: when split_column is empty, all rows are used (data.split_column=)");
   }
 }
 
@@ -58,22 +69,45 @@ std::map<std::string, std::int64_t> count_splits(const Table& table, std::int64_
   return counts;
 }
 
-[[noreturn]] void fail_for_empty_split(const Table& table, const std::string& file, const DatasetOptions& options,
-                                       std::int64_t split_column) {
-  FOVEA_CHECK(table.rows() > 0, "[dataset] ", file, " has no rows");
+[[noreturn]] void fail_for_empty_split(const Table& table, const DatasetOptions& options, std::int64_t split_column) {
+  FOVEA_CHECK(table.rows() > 0, "[dataset] ", table.source(),
+              " has no rows, expected at least one picture with a text");
+  FOVEA_CHECK(split_column >= 0, "[dataset] none of the ", table.rows(), " rows of ", table.source(),
+              " names a picture in column \"", options.image_column, "\"");
   std::string known;
   for (const auto& [name, count] : count_splits(table, split_column))
     known += concat(known.empty() ? "" : ", ", name, " (", count, ")");
-  fail("[dataset] ", file, " has no rows of split \"", options.split, "\", its splits are ", known);
+  fail("[dataset] ", table.source(), " has no rows of split \"", options.split, "\", its splits are ", known);
 }
 
+// Rows with something wrong that does not stop anybody.
+struct Oddities {
+  std::int64_t count = 0;
+  std::string first;
+
+  void add(const Table& table, std::int64_t row) {
+    if (count++ == 0) first = table.place(row);
+  }
+  void warn(const Table& table, const char* what) const {
+    if (count > 0)
+      log::warning(table.source(), ": ", count, count == 1 ? " row " : " rows ", what, "; the first: ", first);
+  }
+};
+
+// `repaired` becomes true when a text is not UTF-8.
 std::vector<Text> read_texts(const Table& table, std::int64_t row, const Columns& columns,
-                             const DatasetOptions& options) {
+                             const DatasetOptions& options, bool& repaired) {
   std::vector<Text> texts;
   for (std::size_t i = 0; i < columns.texts.size(); ++i) {
     const TextColumn& column = options.text_columns[i];
-    const std::string_view cell = table.cell(row, columns.texts[i]);
-    if (i == 0 || !cell.empty()) texts.push_back({std::string(cell), column.weight, column.separator});
+    const std::vector<std::string_view> values = table.values(row, columns.texts[i]);
+    const double weight = column.weight / static_cast<double>(std::max<std::size_t>(values.size(), 1));
+    for (const std::string_view value : values) {
+      if (!texts.empty() && value.empty()) continue;
+      texts.push_back({text::replace_invalid_utf8(value), weight, column.separator});
+      repaired |= texts.back().text != value;
+    }
+    if (texts.empty()) texts.push_back({"", 0, ""});  // the text of evaluation is always there
   }
   return texts;
 }
@@ -98,15 +132,23 @@ std::string random_part(std::string_view list, std::string_view separator, Rng& 
 
 ImageTextDataset::ImageTextDataset(const std::string& path, const DatasetOptions& options) {
   check(options);
-  const fs::path file = table_file(path);
-  const Table table = Table::read(file.string());
+  const auto [table, folder] = open_source(path, options.table);
   const Columns columns(table, options);
+  Oddities nameless, repaired;
   for (std::int64_t row = 0; row < table.rows(); ++row) {
     if (columns.split >= 0 && table.cell(row, columns.split) != options.split) continue;
-    samples_.push_back(
-        {(file.parent_path() / table.cell(row, columns.image)).string(), read_texts(table, row, columns, options)});
+    const std::string_view picture = table.cell(row, columns.image);
+    if (picture.empty()) {
+      nameless.add(table, row);
+      continue;
+    }
+    bool is_repaired = std::binary_search(table.repaired_rows().begin(), table.repaired_rows().end(), row);
+    samples_.push_back({(folder / picture).string(), read_texts(table, row, columns, options, is_repaired)});
+    if (is_repaired) repaired.add(table, row);
   }
-  if (samples_.empty()) fail_for_empty_split(table, file.string(), options, columns.split);
+  nameless.warn(table, "without a picture left out");
+  repaired.warn(table, "with bytes that are not UTF-8, which became U+FFFD");
+  if (samples_.empty()) fail_for_empty_split(table, options, columns.split);
 }
 
 std::string ImageTextDataset::random_text(std::int64_t i, Rng& rng) const {
@@ -124,8 +166,9 @@ std::string ImageTextDataset::random_text(std::int64_t i, Rng& rng) const {
   return chosen->separator.empty() ? chosen->text : random_part(chosen->text, chosen->separator, rng);
 }
 
-std::vector<std::string> split_names(const std::string& path, const std::string& split_column) {
-  const Table table = Table::read(table_file(path).string());
+std::vector<std::string> split_names(const std::string& path, const std::string& split_column,
+                                     const TableOptions& options) {
+  const Table table = open_source(path, options).table;
   std::vector<std::string> names;
   for (const auto& [name, count] : count_splits(table, find_split_column(table, split_column))) {
     if (!name.empty()) names.push_back(name);

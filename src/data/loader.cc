@@ -168,8 +168,11 @@ class BatchMaker {
       return options_.train ? image::train_transform(*source, transform_, rng)
                             : image::eval_transform(*source, transform_);
     } catch (const Error& error) {
-      if (!options_.train) throw;
-      skipped_.add(id, error.what());
+      const std::string what = error.what(), &path = dataset_[id].image_path;
+      const bool names_it = what.find(path) != std::string::npos;
+      const std::string reason = concat("sample ", id, names_it ? "" : " (" + path + ")", ": ", what);
+      if (!options_.train) fail("[loader] ", reason);
+      skipped_.add(id, reason);
       return {};
     }
   }
@@ -216,8 +219,8 @@ void check(const ImageTextDataset& dataset, const TextEncoder* encoder, const Lo
   FOVEA_CHECK(options.workers >= 0 && options.workers <= 1024, "[loader] ", options.workers,
               " workers, expected 0 to 1024");
   FOVEA_CHECK(options.prefetch >= 1, "[loader] prefetch is ", options.prefetch, ", expected at least 1");
-  FOVEA_CHECK(options.word_dropout >= 0 && options.word_dropout <= 1, "[loader] word dropout is ",
-              options.word_dropout, ", expected 0 to 1");
+  FOVEA_CHECK(options.word_dropout >= 0 && options.word_dropout <= 1, "[loader] word dropout is ", options.word_dropout,
+              ", expected 0 to 1");
   FOVEA_CHECK(!options.drop_last || options.batch_size <= dataset.size(), "[loader] a batch of ", options.batch_size,
               " is larger than the data set, which has ", dataset.size(),
               " samples\nhint: choose a smaller batch, or keep the incomplete last batch");

@@ -6,7 +6,6 @@
 #include "fovea/autograd/no_grad.h"
 #include "fovea/core/log.h"
 #include "fovea/core/parallel.h"
-#include "fovea/image/decode.h"
 #include "fovea/ops/normalize.h"
 #include "fovea/text/clean.h"
 
@@ -19,14 +18,15 @@ struct Pictures {
   std::vector<std::string> captions;
 };
 
-Pictures read_pictures(const data::ImageTextDataset& dataset, const image::TransformConfig& transform) {
+Pictures read_pictures(const data::ImageTextDataset& dataset, const image::TransformConfig& transform,
+                       std::int64_t max_pixels) {
   std::vector<std::optional<image::Image>> decoded(static_cast<std::size_t>(dataset.size()));
   std::vector<std::string> errors(decoded.size());
   parallel_for(dataset.size(), 16, [&](std::int64_t i, std::int64_t end) {
     for (; i < end; ++i) {
       try {
         decoded[static_cast<std::size_t>(i)] =
-            image::eval_transform(image::read_image(dataset[i].image_path), transform);
+            image::eval_transform(image::read_image(dataset[i].image_path, max_pixels), transform);
       } catch (const Error& error) {
         errors[static_cast<std::size_t>(i)] = error.what();
       }
@@ -75,11 +75,11 @@ Tensor image_batch(const std::vector<image::Image>& images, std::int64_t begin, 
 
 Retrieval clip_retrieval(const models::ClipModel& model, const text::Tokenizer& tokenizer,
                          const image::TransformConfig& transform, const data::ImageTextDataset& dataset,
-                         std::int64_t batch_size) {
+                         std::int64_t batch_size, std::int64_t max_pixels) {
   FOVEA_CHECK(batch_size >= 1, "[retrieval] the batch size is ", batch_size, ", expected at least 1");
   const NoGrad nothing_is_recorded;
   const nn::Ctx ctx;
-  const Pictures pictures = read_pictures(dataset, transform);
+  const Pictures pictures = read_pictures(dataset, transform, max_pixels);
   const DType dtype = model.logit_scale.value().dtype();
   const Tensor images = embed_all(
       static_cast<std::int64_t>(pictures.images.size()), batch_size, [&](std::int64_t begin, std::int64_t end) {

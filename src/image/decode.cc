@@ -2,7 +2,9 @@
 
 #include <climits>
 #include <cstring>
+#include <filesystem>
 #include <memory>
+#include <system_error>
 
 #include "fovea/core/error.h"
 #include "fovea/io/file.h"
@@ -89,6 +91,9 @@ Image decode(std::span<const std::uint8_t> bytes, const std::string& name, std::
 }
 
 Image read_image(const std::string& path, std::int64_t max_pixels) {
+  std::error_code unknown;  // what does not exist, reading explains
+  FOVEA_CHECK(!std::filesystem::exists(path, unknown) || std::filesystem::is_regular_file(path, unknown), "[image] ",
+              path, " is a directory or device, expected a PNG or JPEG picture");
   const std::string bytes = io::read_file(path);
   return decode({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()}, path, max_pixels);
 }

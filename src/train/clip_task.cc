@@ -31,6 +31,7 @@ data::ImageTextDataset open_split(const DataConfig& config, const std::string& s
   data::DatasetOptions options;
   options.image_column = config.image_column;
   options.split_column = config.split_column;
+  options.table.separator = data::parse_separator(config.separator);
   if (!config.split_column.empty()) options.split = split;
   options.text_columns.clear();
   const auto holds = [](const std::vector<std::string>& names, const std::string& name) {
@@ -50,8 +51,9 @@ Config with_split_names(Config config) {
   const DataConfig& data = config.data;
   std::vector<std::string>& splits = config.eval.splits;
   if (splits == std::vector<std::string>{"all"}) {
-    splits =
-        data.split_column.empty() ? std::vector{data.train_split} : data::split_names(data.path, data.split_column);
+    splits = data.split_column.empty() ? std::vector{data.train_split}
+                                       : data::split_names(data.path, data.split_column,
+                                                           {.separator = data::parse_separator(data.separator)});
     if (splits.size() > 1) std::erase(splits, data.train_split);
   }
   for (const std::string& split : splits) {
@@ -120,6 +122,7 @@ ClipTask::ClipTask(const Config& config, objectives::AnyFeatureObjective objecti
   data::LoaderOptions options;
   options.batch_size = config.data.batch_size;
   options.workers = static_cast<int>(config.data.workers);
+  options.max_pixels = config.data.max_pixels;
   options.word_dropout = config.data.word_dropout;
   options.seed = config.train.seed;
   loader_ = std::make_unique<data::Loader>(open_split(config.data, config.data.train_split), transform_, encoder_.get(),
@@ -151,8 +154,8 @@ Facts ClipTask::facts() const {
 }
 
 SplitScores ClipTask::evaluate(const std::string& split) {
-  const eval::Retrieval scores =
-      eval::clip_retrieval(model_, tokenizer_, transform_, open_split(config_.data, split), config_.eval.batch_size);
+  const eval::Retrieval scores = eval::clip_retrieval(model_, tokenizer_, transform_, open_split(config_.data, split),
+                                                      config_.eval.batch_size, config_.data.max_pixels);
   return {split, scores.i2t, scores.t2i};
 }
 

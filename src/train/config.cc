@@ -45,6 +45,7 @@ struct Choice {
 
 void fields(DataConfig& c, auto&& f) {
   f("path", c.path, any);
+  f("separator", c.separator, any);
   f("train_split", c.train_split, any);
   f("image_column", c.image_column, any);
   f("split_column", c.split_column, any);
@@ -52,6 +53,7 @@ void fields(DataConfig& c, auto&& f) {
   f("list_columns", c.list_columns, any);
   f("word_dropout", c.word_dropout, fraction);
   f("batch_size", c.batch_size, count);
+  f("max_pixels", c.max_pixels, count);
   f("workers", c.workers, count_or_zero);
   f("transform", RawJson{c.transform}, any);
 }

@@ -65,10 +65,68 @@ TEST(ImageTextDataset, TablesNeedNoSplits) {
             "[dataset] split \"train\" is asked for, but split_column is empty, which means that there are no splits");
   options.split_column = "split";
   const std::string error = error_of([&] { ImageTextDataset(path, options); });
-  EXPECT_NE(
-      error.find("no column \"split\", its columns are image, caption\nhint: when split_column is empty, all rows"),
-      std::string::npos)
+  EXPECT_NE(error.find("no column \"split\", its columns are image, caption\nhint: when split_column is empty"),
+            std::string::npos)
       << error;
+}
+
+TEST(ImageTextDataset, ReadsTheWordsOfOpenClip) {
+  const TempFolder folder;
+  DatasetOptions options;
+  options.image_column = "filepath";
+  options.text_columns = {{"title"}};
+  for (const char separator : {'\t', ','}) {
+    const std::string text = concat("filepath", separator, "title\na.png", separator, "\"red, round\"\n");
+    const ImageTextDataset dataset(folder.write("pairs.csv", text), options);
+    EXPECT_EQ(dataset.eval_text(0), "red, round");
+    EXPECT_EQ(dataset[0].image_path, folder / "a.png");
+  }
+}
+
+TEST(ImageTextDataset, SeveralValuesShareTheColumnsWeight) {
+  const TempFolder folder;
+  const std::string path =
+      folder.write("captions.jsonl", R"({"image": "a.png", "caption": ["one", "two", ""], "alt": "three"}
+{"image": "b\nc.png", "alt": "four"}
+)");
+  DatasetOptions options;
+  options.text_columns = {{"caption"}, {"alt", 2}};
+  const ImageTextDataset dataset(folder.path(), options);
+  ASSERT_EQ(dataset.size(), 2);
+  EXPECT_EQ(dataset.eval_text(0), "one");
+  EXPECT_EQ(dataset[1].image_path, folder / "b\nc.png");
+  EXPECT_EQ(dataset.eval_text(1), "");
+  Rng rng(4);
+  std::map<std::string, int> counts;
+  for (int i = 0; i < 6000; ++i) {
+    ++counts[dataset.random_text(0, rng)];
+    EXPECT_EQ(dataset.random_text(1, rng), "four");
+  }
+  EXPECT_NEAR(counts["one"], 6000.0 * (1.0 / 3) / (2.0 / 3 + 2), 100);
+  EXPECT_NEAR(counts["two"], counts["one"], 150);
+  EXPECT_NEAR(counts["three"], 6000.0 * 2 / (2.0 / 3 + 2), 150);
+  EXPECT_EQ(path, folder / "captions.jsonl");
+}
+
+TEST(ImageTextDataset, OneBadRowStopsNobody) {
+  const TempFolder folder;
+  const std::string path =
+      folder.write("pairs.tsv", "image\tcaption\na.png\tgood\nb.png\tcaf\xE9\n\tno picture\n\xE9.png\tx\n");
+  testing::internal::CaptureStderr();
+  const ImageTextDataset dataset(path, {});
+  const std::string warnings = testing::internal::GetCapturedStderr();
+  ASSERT_EQ(dataset.size(), 3);
+  EXPECT_EQ(dataset.eval_text(1), "caf\xEF\xBF\xBD");
+  EXPECT_EQ(dataset[2].image_path, folder / "\xE9.png");  // file names are bytes
+  EXPECT_NE(warnings.find("pairs.tsv: 1 row without a picture left out; the first: " + path + ":4"), std::string::npos)
+      << warnings;
+  EXPECT_NE(warnings.find("1 row with bytes that are not UTF-8, which became U+FFFD; the first: " + path + ":3"),
+            std::string::npos)
+      << warnings;
+  EXPECT_NE(error_of([&] {
+              ImageTextDataset(folder.write("none.jsonl", R"({"image": "", "caption": "x"})"), {});
+            }).find("none of the 1 rows of"),
+            std::string::npos);
 }
 
 TEST(ImageTextDataset, NamesTheSplits) {

@@ -1,10 +1,14 @@
 #include "fovea/data/loader.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <nlohmann/json.hpp>
 #include <set>
 
+#include "fovea/io/file.h"
 #include "fovea/tensor/reduce.h"
 #include "test_files.h"
 
@@ -214,6 +218,70 @@ TEST(Loader, EvaluationDoesNotSkip) {
       EXPECT_NE(error_of([&] { loader.next(); }).find("garbage.png"), std::string::npos);
     }
   }
+}
+
+// Everything that a row may name instead of a good picture, between two good ones.
+TEST(Loader, NothingThatARowNamesStopsTheTraining) {
+  namespace fs = std::filesystem;
+  const TempFolder folder;
+  const std::string images = FOVEA_SOURCE_DIR "/tests/golden/images/";
+  const std::string whole = io::read_file(images + "smooth.png");
+  folder.write("zero bytes.png", "");
+  folder.write("cut.png", whole.substr(0, whole.size() / 2));
+  folder.write("läng\nlich.png", whole);
+  fs::create_directories(folder / "folder.png");
+  fs::create_symlink("self.png", folder / "self.png");
+  ASSERT_EQ(::mkfifo((folder / "pipe.png").c_str(), 0600), 0);
+  std::string table;
+  const auto row = [&](const std::string& path) {
+    table += nlohmann::json{{"image", path}, {"caption", "x"}}.dump() + "\n";
+  };
+  row(images + "rgb.png");
+  for (const char* bad :
+       {"zero bytes.png", "cut.png", "folder.png", "self.png", "pipe.png", "/dev/zero", "missing.png"}) {
+    row(bad);
+  }
+  row(images + "huge.png");
+  row("läng\nlich.png");
+  LoaderOptions options;
+  options.batch_size = 10;
+  options.shuffle = false;
+  Loader loader(ImageTextDataset(folder.write("pairs.jsonl", table), {}), small_augmented(), &encoder, options);
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(loader.next().sample_ids, (std::vector<std::int64_t>{0, 9, 9, 9, 9, 9, 9, 9, 9, 9}));
+  const std::string warnings = testing::internal::GetCapturedStderr();
+  EXPECT_EQ(loader.skipped(), 8);
+  for (const std::string& expected :
+       {"sample 1: [image] " + folder / "zero bytes.png" + " is empty", std::string("cut.png: damaged picture"),
+        std::string("folder.png is a directory or device"), std::string("self.png: Too many"),
+        std::string("pipe.png is a directory or device"), std::string("/dev/zero is a directory or device"),
+        std::string("missing.png: No such"), "sample 8: [image] " + images + "huge.png is 20000x10000"}) {
+    EXPECT_NE(warnings.find(expected), std::string::npos) << expected << " is not in\n" << warnings;
+  }
+}
+
+TEST(Loader, LeavesOutPicturesAboveTheLimit) {
+  LoaderOptions options = options_with(0);
+  options.max_pixels = 100;
+  const TempFolder folder;
+  const std::string images = FOVEA_SOURCE_DIR "/tests/golden/images/";  // 5 x 4 and 13 x 9 pixels
+  const std::string table = "image\tcaption\n" + images + "rgb16.png\tx\n" + images + "rgb.png\tx\n";
+  options.batch_size = 2;
+  Loader loader(ImageTextDataset(folder.write("pairs.tsv", table), {}), small_augmented(), &encoder, options);
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(loader.next().sample_ids, (std::vector<std::int64_t>{0, 0}));
+  EXPECT_NE(testing::internal::GetCapturedStderr().find("rgb.png is 13x9 pixels, the limit is 100"), std::string::npos);
+}
+
+TEST(Loader, DeliversCaptionsOfAMegabyte) {
+  const TempFolder folder;
+  const std::string megabyte(1 << 20, 'x');
+  const std::string table = "image\tcaption\n" FOVEA_SOURCE_DIR "/tests/golden/images/rgb.png\t" + megabyte + "\n";
+  LoaderOptions options;
+  options.batch_size = 1;
+  options.word_dropout = 0.5;
+  Loader loader(ImageTextDataset(folder.write("pairs.tsv", table), {}), small_augmented(), &encoder, options);
+  EXPECT_EQ(loader.next().text.tokens(), 1 + (1 << 20));
 }
 
 TEST(Loader, GivesUpWhenNothingCanBeRead) {

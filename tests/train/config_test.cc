@@ -51,6 +51,7 @@ TEST(Config, ReadsEveryKeyAndWritesItBack) {
   },
   "data": {
     "path": "d",
+    "separator": "tab",
     "train_split": "t",
     "image_column": "i",
     "split_column": "s",
@@ -63,6 +64,7 @@ TEST(Config, ReadsEveryKeyAndWritesItBack) {
     ],
     "word_dropout": 0.25,
     "batch_size": 3,
+    "max_pixels": 1000,
     "workers": 0,
     "transform": {
       "size": 64

@@ -7,6 +7,7 @@
 
 #include "fovea/core/export.h"
 #include "fovea/core/rng.h"
+#include "fovea/data/table.h"
 
 namespace fovea::data {
 
@@ -22,6 +23,7 @@ struct DatasetOptions {
   std::vector<TextColumn> text_columns{{"caption"}};  // the first one is the text of evaluation
   std::string split_column = "split";                 // empty: the table has no splits
   std::string split;                                  // rows of this split only; empty: all rows
+  TableOptions table;                                 // how a table's file is read
 };
 
 struct Text {
@@ -35,11 +37,13 @@ struct Sample {
   std::vector<Text> texts;  // the first is the text of evaluation, even when empty; the others are not empty
 };
 
-// The rows of one split. Picture paths start from the table's folder.
+// The rows of one split. Picture paths start from the table's folder. Rows that name no picture are left out, and bytes
+// of texts that are not UTF-8 become U+FFFD; both are counted in a warning that names the first such row.
 class FOVEA_API ImageTextDataset {
  public:
-  // `path` is a tab-separated table, or a folder with one called captions.tsv. Throws Error for missing files and
-  // columns, and when the split has no rows (naming those that have).
+  // `path` is a table (table.h); or a folder with one called captions or metadata (.tsv, .csv or .jsonl); or any other
+  // folder of pictures (folder_table.h). A cell of several values is as many texts, which share the column's weight.
+  // Throws Error for missing files and columns, and when the split has no rows (naming those that have).
   ImageTextDataset(const std::string& path, const DatasetOptions& options);
 
   std::int64_t size() const { return static_cast<std::int64_t>(samples_.size()); }
@@ -54,6 +58,7 @@ class FOVEA_API ImageTextDataset {
 };
 
 // The splits of a table (`path` as above) in alphabetical order. Throws Error when there is no such table or column.
-FOVEA_API std::vector<std::string> split_names(const std::string& path, const std::string& split_column);
+FOVEA_API std::vector<std::string> split_names(const std::string& path, const std::string& split_column,
+                                               const TableOptions& options = {});
 
 }  // namespace fovea::data

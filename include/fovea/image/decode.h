@@ -18,7 +18,7 @@ inline constexpr std::int64_t default_max_pixels = std::int64_t{64} << 20;
 FOVEA_API Image decode(std::span<const std::uint8_t> bytes, const std::string& name,
                        std::int64_t max_pixels = default_max_pixels);
 
-// As decode, from a file. Throws Error also when the file cannot be read.
+// As decode, from a file. Throws Error also when the file cannot be read, or is a folder or device.
 FOVEA_API Image read_image(const std::string& path, std::int64_t max_pixels = default_max_pixels);
 
 }  // namespace fovea::image

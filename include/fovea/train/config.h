@@ -8,11 +8,13 @@
 #include <vector>
 
 #include "fovea/core/export.h"
+#include "fovea/image/decode.h"
 
 namespace fovea::train {
 
 struct DataConfig {
-  std::string path = "data/emoji_clipart";  // a folder with captions.tsv, or a .tsv file
+  std::string path = "data/emoji_clipart";  // a table (.tsv, .csv, .jsonl), or a folder with one or with pictures alone
+  std::string separator;                    // of a CSV table, one character; empty: found in its first line
   std::string train_split = "train";
   std::string image_column = "image";
   std::string split_column = "split";                   // empty: the table has no splits, all rows are trained on
@@ -20,7 +22,8 @@ struct DataConfig {
   std::vector<std::string> list_columns;  // caption columns whose cells are lists ("a, b, c"); a random part is drawn
   double word_dropout = 0;                // probability of leaving out each word of a caption while training
   std::int64_t batch_size = 256;
-  std::int64_t workers = 1;      // loading threads; 0: the training thread loads
+  std::int64_t max_pixels = image::default_max_pixels;  // larger pictures are left out without being decoded
+  std::int64_t workers = 1;                             // loading threads; 0: the training thread loads
   std::string transform = "{}";  // JSON text, read by the image transforms; the size is the model's
 };
 
