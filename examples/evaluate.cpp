@@ -55,7 +55,7 @@ int main(int argc, char** argv) {
     for (const std::string& split : splits) {
       options.split = split;
       const data::ImageTextDataset dataset(path, options);
-      const eval::Retrieval r = eval::clip_retrieval(clip.model, clip.tokenizer, clip.transform, dataset, 256);
+      const eval::Retrieval r = eval::clip_retrieval({clip.model, clip.tokenizer, clip.transform}, dataset);
       scores.push_back({split.empty() ? "all" : split, r.i2t, r.t2i});
     }
     if (json) {

@@ -2,4 +2,6 @@
 #pragma once
 
 #include "fovea/eval/clip_retrieval.h"
+#include "fovea/eval/embed.h"
 #include "fovea/eval/retrieval.h"
+#include "fovea/eval/retrieval_examples.h"

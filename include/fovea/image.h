@@ -3,6 +3,7 @@
 
 #include "fovea/image/augment.h"
 #include "fovea/image/decode.h"
+#include "fovea/image/encode.h"
 #include "fovea/image/image.h"
 #include "fovea/image/normalize.h"
 #include "fovea/image/resize.h"

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
+#include <numeric>
 #include <unordered_map>
 
 #include "fovea/core/parallel.h"
@@ -58,20 +58,24 @@ Index best_rank(const float* scores, Index candidates, const std::vector<Index>&
   return rank;
 }
 
-// Ranks of the queries that have a right answer. The scores are never held all at once.
-std::vector<Index> best_ranks(const Rows& queries, const Rows& candidates, const Answers& right) {
+// Calls f(query, scores of all candidates) for every query, on several threads. The scores are never held all at once.
+template <class F>
+void for_each_query(const Rows& queries, const Rows& candidates, F&& f) {
   constexpr Index block_scores = 1 << 20;  // of one thread at a time: 4 MB
   const Index block = std::clamp<Index>(block_scores / candidates.count, 1, 64);
-  std::vector<Index> ranks(static_cast<std::size_t>(queries.count), 0);
   parallel_for(queries.count, block, [&](Index begin, Index end) {
     std::vector<float> scores(static_cast<std::size_t>((end - begin) * candidates.count));
     similarity(queries, begin, end, candidates, scores.data());
-    for (Index q = begin; q < end; ++q) {
-      const auto& answers = right[static_cast<std::size_t>(q)];
-      if (answers.empty()) continue;
-      ranks[static_cast<std::size_t>(q)] =
-          best_rank(scores.data() + (q - begin) * candidates.count, candidates.count, answers);
-    }
+    for (Index q = begin; q < end; ++q) f(q, scores.data() + (q - begin) * candidates.count);
+  });
+}
+
+// Ranks of the queries that have a right answer.
+std::vector<Index> best_ranks(const Rows& queries, const Rows& candidates, const Answers& right) {
+  std::vector<Index> ranks(static_cast<std::size_t>(queries.count), 0);
+  for_each_query(queries, candidates, [&](Index q, const float* scores) {
+    const auto& answers = right[static_cast<std::size_t>(q)];
+    if (!answers.empty()) ranks[static_cast<std::size_t>(q)] = best_rank(scores, candidates.count, answers);
   });
   std::erase(ranks, 0);
   return ranks;
@@ -94,6 +98,8 @@ void check_embeddings(const Tensor& x, const char* name) {
   FOVEA_CHECK(x.numel() > 0, "[retrieval] ", name, " is empty: ", x.shape());
 }
 
+Rows rows_of(const Tensor& x) { return {x.data<float>(), x.dim(0), x.dim(1)}; }
+
 }  // namespace
 
 Retrieval retrieval(const Tensor& images, const Tensor& texts, std::span<const Match> matches) {
@@ -109,10 +115,30 @@ Retrieval retrieval(const Tensor& images, const Tensor& texts, std::span<const M
     texts_of[static_cast<std::size_t>(match.image)].push_back(match.text);
     images_of[static_cast<std::size_t>(match.text)].push_back(match.image);
   }
-  const Rows image_rows{images.data<float>(), images.dim(0), images.dim(1)};
-  const Rows text_rows{texts.data<float>(), texts.dim(0), texts.dim(1)};
+  const Rows image_rows = rows_of(images), text_rows = rows_of(texts);
   return {summarize(best_ranks(image_rows, text_rows, texts_of), text_rows.count),
           summarize(best_ranks(text_rows, image_rows, images_of), image_rows.count)};
+}
+
+std::vector<std::vector<Hit>> top_k(const Tensor& queries, const Tensor& candidates, Index k) {
+  check_embeddings(queries, "queries");
+  check_embeddings(candidates, "candidates");
+  FOVEA_CHECK(queries.dim(1) == candidates.dim(1), "[retrieval] queries have width ", queries.dim(1), ", candidates ",
+              candidates.dim(1));
+  FOVEA_CHECK(k >= 1, "[retrieval] k is ", k, ", expected at least 1");
+  std::vector<std::vector<Hit>> found(static_cast<std::size_t>(queries.dim(0)));
+  const Index count = candidates.dim(0), kept = std::min(k, count);
+  for_each_query(rows_of(queries), rows_of(candidates), [&](Index q, const float* scores) {
+    std::vector<Index> order(static_cast<std::size_t>(count));
+    std::iota(order.begin(), order.end(), 0);
+    std::partial_sort(order.begin(), order.begin() + kept, order.end(),
+                      [scores](Index a, Index b) { return ranks_before(scores, a, b); });
+    for (Index i = 0; i < kept; ++i) {
+      const Index candidate = order[static_cast<std::size_t>(i)];
+      found[static_cast<std::size_t>(q)].push_back({candidate, scores[candidate]});
+    }
+  });
+  return found;
 }
 
 CaptionSet distinct_captions(std::span<const std::string> captions) {

@@ -154,8 +154,13 @@ Facts ClipTask::facts() const {
 }
 
 SplitScores ClipTask::evaluate(const std::string& split) {
-  const eval::Retrieval scores = eval::clip_retrieval(model_, tokenizer_, transform_, open_split(config_.data, split),
-                                                      config_.eval.batch_size, config_.data.max_pixels);
+  const eval::EmbeddedPairs pairs = eval::embed_pairs({model_, tokenizer_, transform_, config_.eval.batch_size},
+                                                      open_split(config_.data, split), config_.data.max_pixels);
+  const eval::Retrieval scores = eval::retrieval(pairs.images, pairs.texts, pairs.matches);
+  if (split == examples_.split || pairs.paths.size() > examples_.pictures.size()) {
+    examples_ = eval::retrieval_examples(pairs);
+    examples_.split = split;
+  }
   return {split, scores.i2t, scores.t2i};
 }
 

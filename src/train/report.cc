@@ -5,56 +5,58 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <cstdio>
+#include <utility>
 
+#include "eval/page.h"
 #include "fovea/io/file.h"
 #include "io/json.h"
+#include "train/chart.h"
+#include "train/examples_section.h"
 
 namespace fovea::train {
 namespace {
 
+using detail::Curve;
+using detail::Point;
+using eval::detail::escape;
+using eval::detail::fixed;
 using Json = nlohmann::ordered_json;
 
-struct Point {
-  double step = 0, loss = 0;  // a loss that was not finite is NaN
-};
-
 struct Metrics {
-  std::vector<Point> losses;
-  Json splits = Json::object();  // the latest scores of each split, in order of appearance
-};
+  std::vector<std::pair<std::string, std::vector<Point>>> figures;  // of the training lines, by name
+  std::vector<std::pair<double, Json>> evaluations;                 // step and splits
 
-std::string number(double value, int decimals) {
-  if (!std::isfinite(value)) return "–";
-  char text[64];
-  std::snprintf(text, sizeof text, "%.*f", decimals, value);
-  return text;
-}
-
-std::string escape(std::string_view text) {
-  std::string out;
-  for (char c : text) {
-    switch (c) {
-      case '&': out += "&amp;"; break;
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '"': out += "&quot;"; break;
-      case '\'': out += "&#39;"; break;
-      default: out += c;
+  const std::vector<Point>* find(const std::string& name) const {
+    for (const auto& [known, points] : figures) {
+      if (known == name) return &points;
     }
+    return nullptr;
   }
-  return out;
-}
+};
 
 double number_or_nan(const Json& json) { return json.is_number() ? json.get<double>() : std::nan(""); }
+
+void add_figure(Metrics& metrics, const std::string& name, Point point) {
+  auto found = std::find_if(metrics.figures.begin(), metrics.figures.end(),
+                            [&](const auto& figure) { return figure.first == name; });
+  if (found == metrics.figures.end()) found = metrics.figures.insert(found, {name, {}});
+  // A resumed run repeats the steps after its checkpoint: these count.
+  while (!found->second.empty() && found->second.back().x >= point.x) found->second.pop_back();
+  found->second.push_back(point);
+}
 
 void read_line(const Json& line, const std::string& place, Metrics& metrics) {
   FOVEA_CHECK(line.is_object() && line.contains("step") && line["step"].is_number(), place,
               ": expected an object with a number \"step\"");
-  if (line.contains("loss")) metrics.losses.push_back({line["step"].get<double>(), number_or_nan(line["loss"])});
+  const double step = line["step"].get<double>();
+  for (const auto& [name, value] : line.items()) {
+    if (value.is_number() || value.is_null()) add_figure(metrics, name, {step, number_or_nan(value)});
+  }
   if (!line.contains("eval")) return;
   FOVEA_CHECK(line["eval"].is_object(), place, ": \"eval\" is not an object");
-  for (const auto& [split, scores] : line["eval"].items()) metrics.splits[split] = scores;
+  auto& evaluations = metrics.evaluations;
+  while (!evaluations.empty() && evaluations.back().first >= step) evaluations.pop_back();
+  evaluations.emplace_back(step, line["eval"]);
 }
 
 Metrics read_metrics(const std::string& path) {
@@ -71,109 +73,23 @@ Metrics read_metrics(const std::string& path) {
   return metrics;
 }
 
-// Means of neighbours, so that a long run is no larger than a page needs.
-std::vector<Point> thin_out(const std::vector<Point>& points) {
-  constexpr std::size_t enough = 800;
-  const std::size_t group = (points.size() + enough - 1) / enough;
-  std::vector<Point> out;
-  for (std::size_t begin = 0; begin < points.size(); begin += group) {
-    const std::size_t end = std::min(begin + group, points.size());
-    Point mean;
-    for (std::size_t i = begin; i < end; ++i) {
-      mean.step += points[i].step / static_cast<double>(end - begin);
-      mean.loss += points[i].loss / static_cast<double>(end - begin);
-    }
-    out.push_back(mean);
+// Scores of one direction of one split; null when there are none.
+Json score(const Json& scores, const char* direction, const char* figure) {
+  const auto way = scores.find(direction);
+  return way != scores.end() && way->is_object() && way->contains(figure) ? (*way)[figure] : Json();
+}
+
+// The latest scores of each split, in order of appearance.
+Json latest_scores(const Metrics& metrics) {
+  Json splits = Json::object();
+  for (const auto& [step, evaluated] : metrics.evaluations) {
+    for (const auto& [split, scores] : evaluated.items()) splits[split] = scores;
   }
-  return out;
-}
-
-// An axis from low to high on which `unit` is a round number.
-struct Axis {
-  double low = 0, high = 1, unit = 1;
-
-  double at(double value) const { return (value - low) / (high - low); }  // 0..1
-  int marks() const { return static_cast<int>(std::lround((high - low) / unit)); }
-  double mark(int i) const { return low + i * unit; }
-  int decimals() const { return std::clamp(static_cast<int>(std::ceil(-std::log10(unit) - 1e-9)), 0, 12); }
-};
-
-Axis make_axis(double low, double high, int marks) {
-  const double least = 1e-6 * std::max({1.0, std::abs(low), std::abs(high)});  // a flat curve is a line in the middle
-  if (high - low < least) low -= least / 2, high += least / 2;
-  const double rough = (high - low) / marks, power = std::pow(10, std::floor(std::log10(rough)));
-  const double factor = rough / power;
-  const double unit = power * (factor <= 1 ? 1 : factor <= 2 ? 2 : factor <= 5 ? 5 : 10);
-  return {std::floor(low / unit) * unit, std::ceil(high / unit) * unit, unit};
-}
-
-constexpr double plot_width = 760, plot_height = 280, left = 56, right = 16, top = 12, bottom = 40;  // user units
-
-double x_of(const Axis& axis, double step) { return left + axis.at(step) * (plot_width - left - right); }
-double y_of(const Axis& axis, double loss) {
-  return plot_height - bottom - axis.at(loss) * (plot_height - top - bottom);
-}
-
-std::string svg_text(double x, double y, const char* anchor, const std::string& text) {
-  return concat("<text x=\"", number(x, 1), "\" y=\"", number(y, 1), "\" text-anchor=\"", anchor, "\">", text,
-                "</text>\n");
-}
-std::string svg_line(double x1, double y1, double x2, double y2) {
-  return concat("<line x1=\"", number(x1, 1), "\" y1=\"", number(y1, 1), "\" x2=\"", number(x2, 1), "\" y2=\"",
-                number(y2, 1), "\"/>\n");
-}
-
-std::string svg_grid(const Axis& steps, const Axis& losses) {
-  std::string out = "<g class=\"grid\">\n";
-  const double floor = plot_height - bottom;
-  for (int i = 0; i <= losses.marks(); ++i) {
-    const double y = y_of(losses, losses.mark(i));
-    out += svg_line(left, y, plot_width - right, y);
-    out += svg_text(left - 8, y + 4, "end", number(losses.mark(i), losses.decimals()));
-  }
-  for (int i = 0; i <= steps.marks(); ++i) {
-    const double x = x_of(steps, steps.mark(i));
-    out += svg_line(x, floor, x, floor + 4);
-    out += svg_text(x, floor + 18, "middle", number(steps.mark(i), steps.decimals()));
-  }
-  return out + svg_text((left + plot_width - right) / 2, plot_height - 4, "middle", "step") + "</g>\n";
-}
-
-// The path of the curve; it breaks where the loss was not finite.
-std::string svg_path(const std::vector<Point>& points, const Axis& steps, const Axis& losses) {
-  std::string path;
-  bool drawing = false;
-  for (const Point& point : points) {
-    if (!std::isfinite(point.loss)) {
-      drawing = false;
-      continue;
-    }
-    path += concat(drawing ? 'L' : 'M', number(x_of(steps, point.step), 1), ' ', number(y_of(losses, point.loss), 1));
-    if (!drawing) path += "h0";  // with round caps, a point without neighbours is a dot
-    drawing = true;
-  }
-  return concat("<path class=\"curve\" d=\"", path, "\"/>\n");
-}
-
-std::string loss_curve(const std::vector<Point>& all) {
-  const std::vector<Point> points = thin_out(all);
-  std::vector<double> losses;
-  for (const Point& point : points) {
-    if (std::isfinite(point.loss)) losses.push_back(point.loss);
-  }
-  if (losses.empty()) return "<p>No finite loss was logged.</p>\n";
-  const auto [low, high] = std::minmax_element(losses.begin(), losses.end());
-  const Axis y = make_axis(*low, *high, 5), x = make_axis(points.front().step, points.back().step, 8);
-  return concat("<svg viewBox=\"0 0 ", number(plot_width, 0), " ", number(plot_height, 0),
-                "\" role=\"img\" aria-label=\"Training loss over steps\">\n", svg_grid(x, y), svg_path(points, x, y),
-                "</svg>\n<p class=\"note\">From ", number(all.front().loss, 3), " to ", number(all.back().loss, 3),
-                " over ", format_count(std::llround(all.back().step)), " steps.</p>\n");
+  return splits;
 }
 
 std::string cell(const Json& scores, const char* direction, const char* figure, int decimals) {
-  const auto way = scores.find(direction);
-  const Json found = way != scores.end() && way->is_object() && way->contains(figure) ? (*way)[figure] : Json();
-  return concat("<td>", number(number_or_nan(found), decimals), "</td>");
+  return concat("<td>", fixed(number_or_nan(score(scores, direction, figure)), decimals), "</td>");
 }
 
 std::string table_row(const std::string& split, const Json& scores) {
@@ -188,7 +104,7 @@ std::string table_row(const std::string& split, const Json& scores) {
 std::string score_table(const Json& splits) {
   if (splits.empty()) return "<p>No split was evaluated.</p>\n";
   std::string out =
-      "<div class=\"wide\"><table>\n<thead><tr><th rowspan=\"2\" scope=\"col\">split</th>"
+      "<div class=\"wide card\"><table>\n<thead><tr><th rowspan=\"2\" scope=\"col\">split</th>"
       "<th colspan=\"4\" scope=\"colgroup\">image → text</th><th colspan=\"4\" scope=\"colgroup\">text → image</th>"
       "<th colspan=\"2\" scope=\"colgroup\">queries</th></tr>\n<tr>";
   for (int direction = 0; direction < 2; ++direction) {
@@ -201,35 +117,80 @@ std::string score_table(const Json& splits) {
          "Median: rank of the best right answer, counted from 1.</p>\n";
 }
 
-constexpr const char* style = R"(
-:root { color-scheme: light dark; --text: #1c1e21; --soft: #667; --line: #d8dadf; --page: #fff; --curve: #1f6fd0; }
-@media (prefers-color-scheme: dark) {
-  :root { --text: #e6e7ea; --soft: #9aa0ab; --line: #3a3e46; --page: #16181c; --curve: #6fb0ff; }
+std::string loss_chart(const std::vector<Point>& losses) {
+  std::vector<Curve> curves{{"loss", losses}};
+  constexpr std::size_t many = 40;
+  if (losses.size() >= many) {
+    curves.front().points = detail::smoothed(losses, losses.size() / 20);
+    curves.push_back({"as logged", losses, true});
+  }
+  return detail::line_chart("Loss", curves,
+                            concat("From ", fixed(losses.front().y, 3), " to ", fixed(losses.back().y, 3), " over ",
+                                   format_count(std::llround(losses.back().x)), " steps."));
 }
-body { margin: 2rem auto; max-width: 52rem; padding: 0 1rem; font: 16px/1.5 system-ui, sans-serif; color: var(--text);
-       background: var(--page); }
-h1 { font-size: 1.6rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1.5rem; }
-dt, .note { color: var(--soft); } dd { margin: 0; } .note { font-size: .9rem; }
-.wide { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; width: 100%; }
+
+// One chart for the named figures that the run logged; nothing when it logged none.
+std::string figure_chart(const Metrics& metrics, const std::string& title,
+                         const std::vector<std::pair<const char*, const char*>>& names_and_labels) {
+  std::vector<Curve> curves;
+  for (const auto& [name, label] : names_and_labels) {
+    if (const auto* points = metrics.find(name)) curves.push_back({label, *points});
+  }
+  return curves.empty() ? "" : detail::line_chart(title, curves);
+}
+
+std::string recall_chart(const Metrics& metrics) {
+  if (metrics.evaluations.size() < 2) return "";
+  std::vector<Curve> curves;
+  for (const auto& [step, splits] : metrics.evaluations) {
+    for (const auto& [split, scores] : splits.items()) {
+      auto found =
+          std::find_if(curves.begin(), curves.end(), [name = split](const Curve& curve) { return curve.name == name; });
+      if (found == curves.end()) found = curves.insert(found, {split, {}});
+      found->points.push_back({step, number_or_nan(score(scores, "i2t", "r1"))});
+    }
+  }
+  return detail::line_chart("R@1 image → text, percent", curves,
+                            curves.size() > detail::max_curves
+                                ? concat("The first ", detail::max_curves, " of ", curves.size(), " splits.")
+                                : "");
+}
+
+std::string charts(const Metrics& metrics) {
+  const auto* losses = metrics.find("loss");
+  if (losses == nullptr) return "<p>No training step was logged.</p>\n";
+  return concat("<div class=\"charts\">\n", loss_chart(*losses), recall_chart(metrics),
+                figure_chart(metrics, "Learning rate", {{"lr", "learning rate"}}),
+                figure_chart(metrics, "Temperature: factor on the cosines", {{"logit_scale", "logit scale"}}),
+                figure_chart(metrics, "Gradient norm", {{"grad_norm", "gradient norm"}}),
+                figure_chart(metrics, "Throughput, pairs per second", {{"pairs_per_s", "pairs per second"}}),
+                figure_chart(metrics, "Time of a step, ms", {{"step_ms", "computing"}, {"data_wait_ms", "waiting for data"}}),
+                "</div>\n");
+}
+
+constexpr const char* report_style = R"(
+.facts { display: grid; gap: .6rem; margin: 0; grid-template-columns: repeat(auto-fill, minmax(min(100%, 10.5rem), 1fr)); }
+.facts div { display: flex; flex-direction: column; justify-content: space-between; }
+dt { color: var(--soft); font-size: .8rem; line-height: 1.3; } dd { margin: .15rem 0 0; font-weight: 600; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; width: 100%; font-size: .925rem; }
 th, td { padding: .3rem .6rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
+tbody tr:last-child > * { border-bottom: 0; } thead th { color: var(--soft); }
 th { font-weight: 600; } th[scope=row], th[rowspan] { text-align: left; } th[scope=colgroup] { text-align: center; }
-svg { width: 100%; height: auto; } .grid line { stroke: var(--line); } .grid text { fill: var(--soft); font-size: 12px; }
-.curve { fill: none; stroke: var(--curve); stroke-width: 2; stroke-linecap: round; stroke-linejoin: round; }
-pre { overflow-x: auto; padding: 1rem; border: 1px solid var(--line); font-size: .85rem; }
+pre { overflow-x: auto; font-size: .8rem; margin: .75rem 0 0; } summary { cursor: pointer; }
 )";
 
 std::string fact_list(const Facts& facts) {
   if (facts.empty()) return "";
-  std::string out = "<dl>\n";
-  for (const auto& [label, value] : facts) out += concat("<dt>", escape(label), "</dt><dd>", escape(value), "</dd>\n");
+  std::string out = "<dl class=\"facts\">\n";
+  for (const auto& [label, value] : facts)
+    out += concat("<div class=\"card\"><dt>", escape(label), "</dt><dd>", escape(value), "</dd></div>\n");
   return out + "</dl>\n";
 }
 
 std::string config_section(const std::string& path) {
   if (::access(path.c_str(), R_OK) != 0) return "";
-  return concat("<h2>Configuration</h2>\n<details><summary>config.json</summary>\n<pre>", escape(io::read_file(path)),
-                "</pre>\n</details>\n");
+  return concat("<h2>Configuration</h2>\n<details class=\"card\"><summary>config.json</summary>\n<pre>",
+                escape(io::read_file(path)), "</pre>\n</details>\n");
 }
 
 }  // namespace
@@ -241,15 +202,14 @@ std::string format_count(long long count) {
   return digits;
 }
 
-void write_report(const std::string& run_folder, const std::string& title, const Facts& facts) {
+void write_report(const std::string& run_folder, const std::string& title, const Facts& facts,
+                  const eval::RetrievalExamples& examples) {
   const Metrics metrics = read_metrics(run_folder + "/metrics.jsonl");
-  io::write_file(
-      run_folder + "/report.html",
-      concat("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n"
-             "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n<title>",
-             escape(title), "</title>\n<style>", style, "</style>\n</head>\n<body>\n<h1>", escape(title), "</h1>\n",
-             fact_list(facts), "<h2>Loss</h2>\n", loss_curve(metrics.losses), "<h2>Retrieval</h2>\n",
-             score_table(metrics.splits), config_section(run_folder + "/config.json"), "</body>\n</html>\n"));
+  io::write_file(run_folder + "/report.html",
+                 eval::detail::page(title, concat(report_style, detail::chart_style, detail::examples_style),
+                                    concat(fact_list(facts), "<h2>Scores</h2>\n", score_table(latest_scores(metrics)),
+                                           "<h2>Training</h2>\n", charts(metrics), detail::examples_section(examples),
+                                           config_section(run_folder + "/config.json"))));
 }
 
 }  // namespace fovea::train

@@ -133,7 +133,7 @@ void Trainer::report(double seconds) const {
     facts.emplace_back("Pictures that could not be used", format_count(skipped));
   // With or without a slash at its end.
   const std::filesystem::path folder = (std::filesystem::path(config_.output) / "").parent_path();
-  write_report(config_.output, "fovea: " + folder.filename().string(), facts);
+  write_report(config_.output, "fovea: " + folder.filename().string(), facts, task_.examples());
 }
 
 void Trainer::Window::add(const StepResult& result) {

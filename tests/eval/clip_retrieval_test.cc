@@ -60,7 +60,8 @@ class ClipRetrieval : public ::testing::Test {
   Retrieval score(const models::ClipModel& model, std::int64_t batch_size) const {
     data::DatasetOptions options;
     options.split = "test";
-    return clip_retrieval(model, tokenizer_, transform_, data::ImageTextDataset(data_.path(), options), batch_size);
+    return clip_retrieval({model, tokenizer_, transform_, batch_size},
+                          data::ImageTextDataset(data_.path(), options));
   }
   std::string error(std::int64_t batch_size = 4) const {
     try {
@@ -140,7 +141,7 @@ TEST_F(ClipRetrieval, PicturesThatCannotBeReadAreLeftOut) {
 }
 
 TEST_F(ClipRetrieval, SaysWhyNothingCanBeScored) {
-  EXPECT_EQ(error(0), "[retrieval] the batch size is 0, expected at least 1");
+  EXPECT_EQ(error(0), "[embed] the batch size is 0, expected at least 1");
   write_table("missing.png\ttest\ta\nmissing_too.png\ttest\tb\n");
   EXPECT_EQ(error().substr(0, 56), "[retrieval] none of the 2 pictures could be read; the fi");
   EXPECT_NE(error().find("missing.png"), std::string::npos) << error();

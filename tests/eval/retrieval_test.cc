@@ -203,5 +203,37 @@ TEST(Retrieval, DistinctCaptionsShareTheirImages) {
   EXPECT_TRUE(distinct_captions({}).texts.empty());
 }
 
+TEST(TopK, IsTheHeadOfASortedList) {
+  Rng rng(5);
+  Tensor queries({3, 11}), candidates({50, 11});
+  for (Tensor* rows : {&queries, &candidates}) {
+    for (std::int64_t i = 0; i < rows->numel(); ++i) rows->mutable_data<float>()[i] = static_cast<float>(rng.below(3));
+  }  // whole numbers: many ties
+  for (const std::int64_t k : {1, 7, 50, 80}) {
+    const auto found = top_k(queries, candidates, k);
+    ASSERT_EQ(found.size(), 3u);
+    for (std::int64_t q = 0; q < 3; ++q) {
+      std::vector<std::int64_t> order(50);
+      std::iota(order.begin(), order.end(), 0);
+      std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) {
+        return plain_dot(queries, q, candidates, a) > plain_dot(queries, q, candidates, b);
+      });
+      const auto& hits = found[static_cast<std::size_t>(q)];
+      ASSERT_EQ(hits.size(), static_cast<std::size_t>(std::min<std::int64_t>(k, 50)));
+      for (std::size_t i = 0; i < hits.size(); ++i) {
+        EXPECT_EQ(hits[i].candidate, order[i]);
+        EXPECT_EQ(hits[i].score, plain_dot(queries, q, candidates, order[i]));
+      }
+    }
+  }
+}
+
+TEST(TopK, RefusesWhatDoesNotFit) {
+  const Tensor two = full({1, 2}, 1.0), three = full({1, 3}, 1.0);
+  EXPECT_THROW(top_k(two, three, 1), Error);
+  EXPECT_THROW(top_k(two, two, 0), Error);
+  EXPECT_THROW(top_k(two, Tensor({0, 2}), 1), Error);
+}
+
 }  // namespace
 }  // namespace fovea::eval

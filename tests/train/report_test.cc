@@ -8,6 +8,8 @@
 
 #include "../support/temp_folder.h"
 #include "fovea/core/error.h"
+#include "fovea/core/rng.h"
+#include "fovea/image/encode.h"
 #include "fovea/io/file.h"
 #include "fovea/train/metrics_log.h"
 
@@ -17,8 +19,9 @@ namespace {
 class Report : public ::testing::Test {
  protected:
   std::string path(const std::string& name) const { return folder_ / name; }
-  std::string write(const std::string& title = "Run", const Facts& facts = {}) const {
-    write_report(folder_.path(), title, facts);
+  std::string write(const std::string& title = "Run", const Facts& facts = {},
+                    const eval::RetrievalExamples& examples = {}) const {
+    write_report(folder_.path(), title, facts, examples);
     return io::read_file(path("report.html"));
   }
   std::string error_for(const std::string& metrics) const {
@@ -64,7 +67,7 @@ std::size_t occurrences(const std::string& text, const std::string& part) {
 }
 
 std::string curve_of(const std::string& html) {
-  const std::string start = "class=\"curve\" d=\"";
+  const std::string start = "class=\"curve c0\" d=\"";
   const std::size_t begin = html.find(start) + start.size();
   return html.substr(begin, html.find('"', begin) - begin);
 }
@@ -104,7 +107,7 @@ TEST_F(Report, HoldsFactsScoresAndConfiguration) {
 TEST_F(Report, IsSelfContainedAndNeedsNoScript) {
   MetricsLog(path("metrics.jsonl")).write_training(1, {{"loss", 1}});
   const std::string html = write();
-  for (const char* outside : {"<script", "http:", "https:", "src=", "href=", "@import", "url("}) {
+  for (const char* outside : {"<script", "<link", "http:", "https:", "src=", "href=", "@import", "url("}) {
     EXPECT_FALSE(contains(html, outside)) << outside;
   }
   EXPECT_TRUE(contains(html, "prefers-color-scheme: dark"));
@@ -126,8 +129,8 @@ TEST_F(Report, CurveGoesFromTopLeftToBottomRightOnRoundAxes) {
   metrics.write_training(50, {{"loss", 2}});
   metrics.write_training(80, {{"loss", 0}});
   const std::string html = write();
-  // The plot spans x 56..744 and y 12..240; steps run from 0 to 80, losses from 0 to 4.
-  EXPECT_EQ(curve_of(html), "M56.0 12.0h0L486.0 126.0L744.0 240.0");
+  // The plot spans x 48..408 and y 10..204; steps run from 0 to 80, losses from 0 to 4.
+  EXPECT_EQ(curve_of(html), "M48.0 10.0h0L273.0 107.0L408.0 204.0");
   EXPECT_TRUE(contains(html, ">80</text>"));
   EXPECT_TRUE(contains(html, ">4</text>"));
 }
@@ -139,6 +142,33 @@ TEST_F(Report, CurveBreaksWhereTheLossWasNotFinite) {
   const std::string curve = curve_of(write());
   EXPECT_EQ(occurrences(curve, "M"), 3u) << curve;
   EXPECT_EQ(occurrences(curve, "L"), 1u) << curve;
+}
+
+TEST_F(Report, StepsThatARunRepeatsAfterAResumeCountOnce) {
+  MetricsLog metrics(path("metrics.jsonl"));
+  for (const auto& [step, loss] : {std::pair{0, 4.0}, {20, 3.0}, {40, 3.0}, {20, 2.0}, {40, 0.0}})
+    metrics.write_training(step, {{"loss", loss}});
+  metrics.write_evaluation(40, std::vector{SplitScores{"test", {1, 2, 3, 4, 5, 6}, {}}});
+  metrics.write_evaluation(40, std::vector{SplitScores{"test", {7, 8, 9, 4, 5, 6}, {}}});
+  const std::string html = write();
+  EXPECT_EQ(curve_of(html), "M48.0 10.0h0L228.0 107.0L408.0 204.0");
+  EXPECT_FALSE(contains(html, "R@1 image → text, percent"));  // one evaluation is no curve
+}
+
+TEST_F(Report, DrawsWhatTheRunLogged) {
+  MetricsLog metrics(path("metrics.jsonl"));
+  EXPECT_FALSE(contains(write(), "<figure"));
+  for (int step = 1; step <= 100; ++step)
+    metrics.write_training(step, {{"loss", 9.0 - step % 2}, {"lr", 3e-6 * step}, {"step_ms", 30}, {"data_wait_ms", 0}});
+  for (int step : {50, 100}) metrics.write_evaluation(step, std::vector{SplitScores{"val", {step / 5.0}, {}}});
+  const std::string html = write();
+  EXPECT_EQ(nesting_error(html), "");
+  EXPECT_EQ(occurrences(html, "<figure"), 4u);
+  for (const char* title : {"Loss", "Learning rate", "R@1 image → text, percent", "Time of a step, ms"})
+    EXPECT_TRUE(contains(html, concat("<figcaption>", title, "</figcaption>"))) << title;
+  EXPECT_EQ(occurrences(html, "waiting for data"), 1u);
+  EXPECT_EQ(occurrences(html, "curve c0 faint"), 1u);  // the loss as logged, behind its mean
+  EXPECT_TRUE(contains(html, ">0.0001</text>"));
 }
 
 TEST_F(Report, LongRunsStaySmall) {
@@ -157,6 +187,72 @@ TEST_F(Report, SurvivesOddRuns) {
     EXPECT_EQ(error_for(metrics), "");
     EXPECT_EQ(nesting_error(io::read_file(path("report.html"))), "") << metrics;
   }
+}
+
+// Two pictures, of which one cannot be read, and two captions.
+class ReportExamples : public Report {
+ protected:
+  ReportExamples() {
+    io::write_file(path("metrics.jsonl"), "");
+    io::write_file(path("red.png"), image::encode_png(image::Image(8, 8)));
+    examples_.split = "test_<style>";
+    examples_.pictures = {path("red.png"), path("gone <b>.png")};
+    examples_.texts = {"red & round", "a \"gone\" one"};
+    examples_.t2i = {{0, {{0, 0.5f, true}, {1, 0.25f, false}}, 1}};
+    examples_.i2t = {{1, {{0, 0.75f, false}, {1, -0.125f, true}}, 2}};
+    examples_.pairs = {{0, 0}, {1, 1}};
+    examples_.similarity = {0.5f, 0.25f, 0.75f, -0.125f};
+  }
+  eval::RetrievalExamples examples_;
+};
+
+TEST_F(ReportExamples, AreMarkedRightOrWrong) {
+  const std::string html = write("Run", {}, examples_);
+  EXPECT_EQ(nesting_error(html), "");
+  EXPECT_TRUE(contains(html, "“red &amp; round”"));
+  EXPECT_TRUE(contains(html, "Queries of split test_&lt;style&gt;"));
+  EXPECT_TRUE(contains(html, "best right answer: rank 2 of 2"));
+  const std::size_t right = html.find("✓ right 0.50"), wrong = html.find("✗ wrong 0.25");
+  EXPECT_LT(right, wrong);
+  EXPECT_LT(wrong, html.size());
+  EXPECT_EQ(occurrences(html, "✓ right"), 2u);
+  EXPECT_EQ(occurrences(html, "✗ wrong"), 2u);
+  EXPECT_EQ(occurrences(html, "<li class=\"yes\">"), 2u);
+}
+
+TEST_F(ReportExamples, PicturesAreInsideThePage) {
+  const std::string html = write("Run", {}, examples_);
+  EXPECT_EQ(occurrences(html, "src=\""), occurrences(html, "src=\"data:image/png;base64,"));
+  EXPECT_EQ(occurrences(html, "href=\""), occurrences(html, "href=\"data:image/png;base64,"));
+  EXPECT_EQ(occurrences(html, "src=\""), 1u);
+  EXPECT_EQ(occurrences(html, "<img"), occurrences(html, " alt=\""));
+  EXPECT_EQ(occurrences(html, "gone &lt;b&gt;.png cannot be read"), 2u);  // an answer and a query
+}
+
+TEST_F(ReportExamples, LargePicturesShrink) {
+  image::Image noise(900, 600);
+  Rng rng(RngKey{1});
+  for (auto& channel : noise.pixels) channel = static_cast<std::uint8_t>(rng.below(256));
+  io::write_file(path("red.png"), image::encode_png(noise));
+  const std::string html = write("Run", {}, examples_);
+  EXPECT_TRUE(contains(html, "src=\"data:image/jpeg;base64,"));
+  EXPECT_LT(html.size(), 60000u);
+}
+
+TEST_F(ReportExamples, MatrixTellsTheMeansAndTheBestOfEachCaption) {
+  const std::string html = write("Run", {}, examples_);
+  EXPECT_TRUE(contains(html, "Mean similarity of the 2 right pairs 0.19, of all others 0.50."));
+  EXPECT_EQ(occurrences(html, "class=\"right-pair\""), 2u);
+  // Both captions are most similar to the first picture: cells are 60 wide, the first begins at x 172.
+  EXPECT_EQ(occurrences(html, "class=\"best\" cx=\"202.0\""), 2u);
+}
+
+TEST_F(ReportExamples, SurviveScoresThatAreNotNumbers) {
+  examples_.similarity.assign(4, NAN);
+  examples_.t2i[0].answers[0].score = NAN;
+  EXPECT_EQ(nesting_error(write("Run", {}, examples_)), "");
+  examples_.similarity = {NAN, 0.5f, 0.5f, 0.5f};
+  EXPECT_EQ(nesting_error(write("Run", {}, examples_)), "");
 }
 
 TEST_F(Report, NamesTheLineItCannotRead) {

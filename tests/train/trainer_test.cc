@@ -209,8 +209,8 @@ TEST_F(TrainerRun, TheModelFolderGivesTheSameScores) {
   const models::ClipFolder clip = models::load_clip(done.folder + "/model");
   data::DatasetOptions options;
   options.split = "test";
-  const eval::Retrieval scores = eval::clip_retrieval(clip.model, clip.tokenizer, clip.transform,
-                                                      data::ImageTextDataset(data_.path(), options), 3);
+  const eval::Retrieval scores = eval::clip_retrieval({clip.model, clip.tokenizer, clip.transform, 3},
+                                                      data::ImageTextDataset(data_.path(), options));
   const std::vector<SplitScores> splits{{"test", scores.i2t, scores.t2i}};
   EXPECT_EQ(Json::parse(evaluation_line(4, splits)), done.lines.back());
 }

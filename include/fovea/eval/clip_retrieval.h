@@ -2,21 +2,32 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include "fovea/data/image_text_dataset.h"
+#include "fovea/eval/embed.h"
 #include "fovea/eval/retrieval.h"
 #include "fovea/image/decode.h"
-#include "fovea/image/transform.h"
-#include "fovea/models/clip.h"
-#include "fovea/text/tokenizer.h"
 
 namespace fovea::eval {
 
-// Embeds every picture and every distinct caption (after cleaning, so letter case does not count) and ranks them.
-// Pictures that cannot be decoded, or have more than `max_pixels` pixels, are left out, as are their captions; one
-// warning says how many. Throws Error when none is left.
-FOVEA_API Retrieval clip_retrieval(const models::ClipModel& model, const text::Tokenizer& tokenizer,
-                                   const image::TransformConfig& transform, const data::ImageTextDataset& dataset,
-                                   std::int64_t batch_size, std::int64_t max_pixels = image::default_max_pixels);
+// A split as a CLIP sees it.
+struct EmbeddedPairs {
+  Tensor images, texts;             // (N, E) and (M, E) f32, of unit length
+  std::vector<std::string> paths;   // N picture files
+  std::vector<std::string> captions;  // M distinct ones, cleaned
+  std::vector<Match> matches;
+};
+
+// Embeds every picture and every distinct caption (after cleaning, so letter case does not count). Pictures that cannot
+// be decoded, or have more than `max_pixels` pixels, are left out, as are their captions; one warning says how many.
+// Throws Error when none is left.
+FOVEA_API EmbeddedPairs embed_pairs(const ClipEncoder& encoder, const data::ImageTextDataset& dataset,
+                                    std::int64_t max_pixels = image::default_max_pixels);
+
+// embed_pairs, ranked.
+FOVEA_API Retrieval clip_retrieval(const ClipEncoder& encoder, const data::ImageTextDataset& dataset,
+                                   std::int64_t max_pixels = image::default_max_pixels);
 
 }  // namespace fovea::eval

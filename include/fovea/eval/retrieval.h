@@ -36,6 +36,16 @@ struct Match {
 // Ranks as open_clip's get_clip_metrics (src/open_clip_train/metrics.py).
 FOVEA_API Retrieval retrieval(const Tensor& images, const Tensor& texts, std::span<const Match> matches);
 
+// A candidate that was found, with its dot product.
+struct Hit {
+  std::int64_t candidate = 0;
+  float score = 0;
+};
+
+// Of each row of `queries` (N, E), the first k rows of `candidates` (M, E), or all M when there are fewer; order and
+// errors as of `retrieval`.
+FOVEA_API std::vector<std::vector<Hit>> top_k(const Tensor& queries, const Tensor& candidates, std::int64_t k);
+
 // The distinct captions of a split, in order of appearance, and which image has which: images that share a caption are
 // all right answers for it. `captions` holds one caption for each image; what counts as equal (case) is the caller's.
 struct CaptionSet {

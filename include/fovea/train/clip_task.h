@@ -34,6 +34,7 @@ class FOVEA_API ClipTask final : public Task {
   Figures figures() const override;
   Facts facts() const override;
   SplitScores evaluate(const std::string& split) override;
+  eval::RetrievalExamples examples() const override { return examples_; }  // of the largest split
   void save(const std::string& folder) const override;
 
  private:
@@ -45,6 +46,7 @@ class FOVEA_API ClipTask final : public Task {
   objectives::AnyFeatureObjective objective_;
   std::unique_ptr<data::TextEncoder> encoder_;
   std::unique_ptr<data::Loader> loader_;
+  eval::RetrievalExamples examples_;
 };
 
 }  // namespace fovea::train

@@ -42,6 +42,9 @@ class FOVEA_API Task {
   // Scores of one split.
   virtual SplitScores evaluate(const std::string& split) = 0;
 
+  // Queries with what was found for them when a split was last scored, for the report.
+  virtual eval::RetrievalExamples examples() const { return {}; }
+
   // Writes a model folder.
   virtual void save(const std::string& folder) const = 0;
 };
