@@ -13,9 +13,9 @@ using eval::detail::escape;
 using eval::detail::fixed;
 
 const char* const chart_style = R"(
-.charts { display: grid; gap: .9rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 21rem), 1fr)); }
+.charts { display: grid; gap: .9rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 20rem), 1fr)); }
 figure { margin: 0; } figcaption { font-weight: 600; font-size: .95rem; margin-bottom: .35rem; }
-.chart { display: block; width: 100%; height: auto; } .chart text { fill: var(--soft); font-size: 11.5px; }
+.chart { display: block; width: 100%; height: auto; } .chart text { fill: var(--soft); font-size: 12.5px; }
 .grid line { stroke: var(--line); } .curve { fill: none; stroke-width: 2; stroke-linecap: round; stroke-linejoin: round; }
 .faint { opacity: .3; stroke-width: 1.25; } .legend { display: flex; flex-wrap: wrap; gap: .1rem .9rem; margin: .3rem 0 0;
 padding: 0; list-style: none; font-size: .8rem; color: var(--soft); } .legend svg { width: 1.1rem; height: .6rem; }

@@ -19,9 +19,10 @@ using eval::detail::fixed;
 const char* const examples_style = R"(
 .queries { display: grid; gap: .9rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); }
 .query h4 { margin: 0; font-size: 1rem; line-height: 1.3; overflow-wrap: anywhere; } .rank { margin: 0 0 .5rem; }
-.answers { display: grid; grid-template-columns: repeat(5, 1fr); gap: .45rem; list-style: none; margin: 0; padding: 0; }
+.answers { display: grid; grid-template-columns: repeat(5, minmax(0, 1fr)); gap: .45rem; list-style: none; margin: 0; padding: 0; }
 .answers .thumb { border: 3px solid var(--wrong); } .answers .yes .thumb { border-color: var(--right); }
-.mark { font-size: .75rem; line-height: 1.5; white-space: nowrap; font-variant-numeric: tabular-nums; color: var(--wrong); }
+.answers .mark { display: flex; flex-wrap: wrap; gap: 0 .4em; justify-content: center; }
+.mark { font-size: .75rem; line-height: 1.4; white-space: nowrap; font-variant-numeric: tabular-nums; color: var(--wrong); }
 .yes .mark { color: var(--right); font-weight: 700; }
 .asked { display: grid; grid-template-columns: 6rem 1fr; gap: .9rem; align-items: start; }
 .asked .thumb { border: 1px solid var(--line); }
@@ -38,7 +39,8 @@ namespace {
 
 // The one place that says right or wrong: by word, sign and colour.
 std::string mark(const RetrievalExamples::Answer& answer) {
-  return concat("<span class=\"mark\">", answer.right ? "✓ right" : "✗ wrong", " ", fixed(answer.score, 2), "</span>");
+  return concat("<span class=\"mark\">", answer.right ? "✓ right" : "✗ wrong", " <span>", fixed(answer.score, 2),
+                "</span></span>");
 }
 
 std::string rank_note(const RetrievalExamples::Query& query, std::size_t candidates) {

@@ -212,7 +212,7 @@ TEST_F(ReportExamples, AreMarkedRightOrWrong) {
   EXPECT_TRUE(contains(html, "“red &amp; round”"));
   EXPECT_TRUE(contains(html, "Queries of split test_&lt;style&gt;"));
   EXPECT_TRUE(contains(html, "best right answer: rank 2 of 2"));
-  const std::size_t right = html.find("✓ right 0.50"), wrong = html.find("✗ wrong 0.25");
+  const std::size_t right = html.find("✓ right <span>0.50"), wrong = html.find("✗ wrong <span>0.25");
   EXPECT_LT(right, wrong);
   EXPECT_LT(wrong, html.size());
   EXPECT_EQ(occurrences(html, "✓ right"), 2u);
