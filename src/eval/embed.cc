@@ -77,8 +77,9 @@ Tensor embed_texts(const ClipEncoder& encoder, std::span<const std::string> text
   Tensor all({count, encoder.model.config.embed});
   for (std::int64_t begin = 0; begin < count; begin += encoder.batch_size) {
     const std::int64_t end = std::min(count, begin + encoder.batch_size);
-    all.rows(begin, end).copy_from(
-        text_batch(encoder, texts.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin))));
+    all.rows(begin, end)
+        .copy_from(
+            text_batch(encoder, texts.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin))));
   }
   return all;
 }

@@ -104,10 +104,11 @@ std::string picture(const std::string& path, std::string_view alt) {
 }
 
 std::string page(const std::string& title, std::string_view style, std::string_view body) {
-  return concat("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n"
-                "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n<title>",
-                escape(title), "</title>\n<style>", shared_style, style, "</style>\n</head>\n<body>\n<h1>",
-                escape(title), "</h1>\n", body, "</body>\n</html>\n");
+  return concat(
+      "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n"
+      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n<title>",
+      escape(title), "</title>\n<style>", shared_style, style, "</style>\n</head>\n<body>\n<h1>", escape(title),
+      "</h1>\n", body, "</body>\n</html>\n");
 }
 
 }  // namespace fovea::eval::detail

@@ -94,8 +94,10 @@ std::vector<float> similarities(const EmbeddedPairs& pairs, const std::vector<Ma
 }  // namespace
 
 RetrievalExamples retrieval_examples(const EmbeddedPairs& pairs, const ExampleCounts& counts) {
-  FOVEA_CHECK(counts.queries >= 0 && counts.answers >= 0 && counts.pairs >= 0, "[examples] numbers of queries, answers "
-              "and pairs are ", counts.queries, ", ", counts.answers, ", ", counts.pairs, ", expected at least 0");
+  FOVEA_CHECK(counts.queries >= 0 && counts.answers >= 0 && counts.pairs >= 0,
+              "[examples] numbers of queries, answers "
+              "and pairs are ",
+              counts.queries, ", ", counts.answers, ", ", counts.pairs, ", expected at least 0");
   std::set<std::pair<Index, Index>> by_image, by_text;
   for (const Match& match : pairs.matches) {
     by_image.emplace(match.image, match.text);

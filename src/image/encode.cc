@@ -40,9 +40,9 @@ std::string encode_jpeg(const Image& image, int quality) {
   check(image);
   FOVEA_CHECK(quality >= 1 && quality <= 100, "[image] JPEG quality is ", quality, ", expected 1 to 100");
   std::string bytes;
-  FOVEA_CHECK(stbi_write_jpg_to_func(append, &bytes, image.width, image.height, Image::channels, image.pixels.data(),
-                                     quality),
-              "[image] a picture of ", image.width, "x", image.height, " pixels cannot be encoded as JPEG");
+  FOVEA_CHECK(
+      stbi_write_jpg_to_func(append, &bytes, image.width, image.height, Image::channels, image.pixels.data(), quality),
+      "[image] a picture of ", image.width, "x", image.height, " pixels cannot be encoded as JPEG");
   return bytes;
 }
 

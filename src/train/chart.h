@@ -19,8 +19,9 @@ struct Curve {
 // Means over a sliding window of `width` points that skip what is not finite.
 std::vector<Point> smoothed(const std::vector<Point>& points, std::size_t width);
 
-// A figure with a title, the first curve on top, axes on round numbers, and a legend when there are several names; at most `max_curves` curves
-// are drawn, each in its colour. Says so when no point is finite. `note` stands below, as text.
+// A figure with a title, the first curve on top, axes on round numbers, and a legend when there are several names; at
+// most `max_curves` curves are drawn, each in its colour. Says so when no point is finite. `note` stands below, as
+// text.
 std::string line_chart(const std::string& title, const std::vector<Curve>& curves, const std::string& note = "");
 
 inline constexpr int max_curves = 8;

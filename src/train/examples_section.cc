@@ -67,9 +67,9 @@ std::string text_query(const RetrievalExamples& examples, const RetrievalExample
 
 std::string picture_query(const RetrievalExamples& examples, const RetrievalExamples::Query& query) {
   const std::string& path = at(examples.pictures, query.index);
-  std::string out = concat("<section class=\"card query asked\"><div>",
-                           eval::detail::picture(path, "Query: " + file_name(path)), "</div>\n<div>",
-                           rank_note(query, examples.texts.size()), "<ol class=\"texts\">\n");
+  std::string out =
+      concat("<section class=\"card query asked\"><div>", eval::detail::picture(path, "Query: " + file_name(path)),
+             "</div>\n<div>", rank_note(query, examples.texts.size()), "<ol class=\"texts\">\n");
   for (const auto& answer : query.answers) {
     out += concat("<li", answer.right ? " class=\"yes\">" : ">", "<span class=\"text\">",
                   escape(at(examples.texts, answer.index)), "</span> ", mark(answer), "</li>\n");
@@ -100,7 +100,9 @@ std::string shortened(const std::string& text) {
 class Matrix {
  public:
   explicit Matrix(const RetrievalExamples& examples)
-      : examples_(examples), count_(examples.pairs.size()), cell_(std::min(60.0, std::floor(side / static_cast<double>(count_)))) {
+      : examples_(examples),
+        count_(examples.pairs.size()),
+        cell_(std::min(60.0, std::floor(side / static_cast<double>(count_)))) {
     for (const float value : examples.similarity) {
       if (!std::isfinite(value)) continue;
       low_ = std::min<double>(low_, value);
@@ -125,7 +127,8 @@ class Matrix {
     double right = 0, others = 0;
     for (std::size_t row = 0; row < count_; ++row) {
       for (std::size_t column = 0; column < count_; ++column)
-        (row == column ? right : others) += value(row, column) / static_cast<double>(row == column ? count_ : count_ * (count_ - 1));
+        (row == column ? right : others) +=
+            value(row, column) / static_cast<double>(row == column ? count_ : count_ * (count_ - 1));
     }
     return concat("Mean similarity of the ", count_, " right pairs ", fixed(right, 2),
                   count_ > 1 ? concat(", of all others ", fixed(others, 2)) : "", ".");
@@ -145,14 +148,14 @@ class Matrix {
     for (std::size_t i = 0; i < count_; ++i) {
       const Match& pair = examples_.pairs[i];
       const std::string& path = at(examples_.pictures, pair.image);
-      out += concat("<text text-anchor=\"end\" x=\"", fixed(label_width - 7, 0), "\" y=\"",
-                    fixed(y(i) + cell_ / 2 + 4, 1), "\">", escape(shortened(at(examples_.texts, pair.text))),
-                    "</text>\n");
+      out +=
+          concat("<text text-anchor=\"end\" x=\"", fixed(label_width - 7, 0), "\" y=\"", fixed(y(i) + cell_ / 2 + 4, 1),
+                 "\">", escape(shortened(at(examples_.texts, pair.text))), "</text>\n");
       const std::string uri = eval::detail::picture_uri(path);
       if (!uri.empty())
-        out += concat("<image x=\"", fixed(x(i) + 1, 0), "\" y=\"0\" width=\"", fixed(cell_ - 2, 0), "\" height=\"",
-                      fixed(cell_ - 2, 0), "\" href=\"", uri, "\"><title>", escape(file_name(path)),
-                      "</title></image>\n");
+        out +=
+            concat("<image x=\"", fixed(x(i) + 1, 0), "\" y=\"0\" width=\"", fixed(cell_ - 2, 0), "\" height=\"",
+                   fixed(cell_ - 2, 0), "\" href=\"", uri, "\"><title>", escape(file_name(path)), "</title></image>\n");
     }
     return out;
   }
@@ -172,7 +175,8 @@ class Matrix {
     std::string out = "<g class=\"heat\">\n";
     for (std::size_t level = 1; level < paths.size(); ++level) {
       if (!paths[level].empty())
-        out += concat("<path fill-opacity=\"", fixed(static_cast<double>(level) / levels, 2), "\" d=\"", paths[level], "\"/>\n");
+        out += concat("<path fill-opacity=\"", fixed(static_cast<double>(level) / levels, 2), "\" d=\"", paths[level],
+                      "\"/>\n");
     }
     return out + "</g>\n";
   }
@@ -201,8 +205,8 @@ class Matrix {
                     "\"/>\n");
     const double end = label_width + levels * width;
     const auto label = [&](double x, const char* anchor, const std::string& text) {
-      return concat("<text class=\"soft\" text-anchor=\"", anchor, "\" x=\"", fixed(x, 0), "\" y=\"", fixed(at_y + 26, 0),
-                    "\">", text, "</text>\n");
+      return concat("<text class=\"soft\" text-anchor=\"", anchor, "\" x=\"", fixed(x, 0), "\" y=\"",
+                    fixed(at_y + 26, 0), "\">", text, "</text>\n");
     };
     return out + "</g>\n" + label(label_width, "start", fixed(low_, 2)) + label(end, "end", fixed(high_, 2)) +
            label((label_width + end) / 2, "middle", "cosine");
@@ -217,21 +221,23 @@ class Matrix {
 std::string matrix_section(const RetrievalExamples& examples) {
   const Matrix matrix(examples);
   if (!matrix.drawable()) return "";
-  return concat("<h2>Similarity matrix</h2>\n<p class=\"note\">Captions from top to bottom, their pictures from left to "
-                "right, so that the right pairs lie on the outlined diagonal. A dot marks the picture that a caption is "
-                "most similar to. ",
-                escape(matrix.summary()), "</p>\n<div class=\"wide card\">", matrix.svg(), "</div>\n");
+  return concat(
+      "<h2>Similarity matrix</h2>\n<p class=\"note\">Captions from top to bottom, their pictures from left to "
+      "right, so that the right pairs lie on the outlined diagonal. A dot marks the picture that a caption is "
+      "most similar to. ",
+      escape(matrix.summary()), "</p>\n<div class=\"wide card\">", matrix.svg(), "</div>\n");
 }
 
 }  // namespace
 
 std::string examples_section(const RetrievalExamples& examples) {
   if (examples.t2i.empty() && examples.i2t.empty()) return "";
-  return concat("<h2>What it finds</h2>\n<p class=\"note\">Queries of split ", escape(examples.split),
-                ", chosen by a hash of their names, so that successes and failures come as they are. Beside each answer: "
-                "its cosine.</p>\n",
-                queries(examples, examples.t2i, "Text → image", text_query),
-                queries(examples, examples.i2t, "Image → text", picture_query), matrix_section(examples));
+  return concat(
+      "<h2>What it finds</h2>\n<p class=\"note\">Queries of split ", escape(examples.split),
+      ", chosen by a hash of their names, so that successes and failures come as they are. Beside each answer: "
+      "its cosine.</p>\n",
+      queries(examples, examples.t2i, "Text → image", text_query),
+      queries(examples, examples.i2t, "Image → text", picture_query), matrix_section(examples));
 }
 
 }  // namespace fovea::train::detail

@@ -159,13 +159,14 @@ std::string recall_chart(const Metrics& metrics) {
 std::string charts(const Metrics& metrics) {
   const auto* losses = metrics.find("loss");
   if (losses == nullptr) return "<p>No training step was logged.</p>\n";
-  return concat("<div class=\"charts\">\n", loss_chart(*losses), recall_chart(metrics),
-                figure_chart(metrics, "Learning rate", {{"lr", "learning rate"}}),
-                figure_chart(metrics, "Temperature: factor on the cosines", {{"logit_scale", "logit scale"}}),
-                figure_chart(metrics, "Gradient norm", {{"grad_norm", "gradient norm"}}),
-                figure_chart(metrics, "Throughput, pairs per second", {{"pairs_per_s", "pairs per second"}}),
-                figure_chart(metrics, "Time of a step, ms", {{"step_ms", "computing"}, {"data_wait_ms", "waiting for data"}}),
-                "</div>\n");
+  return concat(
+      "<div class=\"charts\">\n", loss_chart(*losses), recall_chart(metrics),
+      figure_chart(metrics, "Learning rate", {{"lr", "learning rate"}}),
+      figure_chart(metrics, "Temperature: factor on the cosines", {{"logit_scale", "logit scale"}}),
+      figure_chart(metrics, "Gradient norm", {{"grad_norm", "gradient norm"}}),
+      figure_chart(metrics, "Throughput, pairs per second", {{"pairs_per_s", "pairs per second"}}),
+      figure_chart(metrics, "Time of a step, ms", {{"step_ms", "computing"}, {"data_wait_ms", "waiting for data"}}),
+      "</div>\n");
 }
 
 constexpr const char* report_style = R"(

@@ -60,8 +60,7 @@ class ClipRetrieval : public ::testing::Test {
   Retrieval score(const models::ClipModel& model, std::int64_t batch_size) const {
     data::DatasetOptions options;
     options.split = "test";
-    return clip_retrieval({model, tokenizer_, transform_, batch_size},
-                          data::ImageTextDataset(data_.path(), options));
+    return clip_retrieval({model, tokenizer_, transform_, batch_size}, data::ImageTextDataset(data_.path(), options));
   }
   std::string error(std::int64_t batch_size = 4) const {
     try {

@@ -506,7 +506,8 @@ TEST_F(TrainerData, PicturesThatAreAllUnusableAreAnError) {
   ClipTask task(c);
   Trainer trainer(task, c);
   const std::string error = error_of([&] { trainer.run(); });
-  EXPECT_TRUE(contains(error, "[loader] none of 2 pictures in a row can be used; one of them: sample 0: [image] ")) << error;
+  EXPECT_TRUE(contains(error, "[loader] none of 2 pictures in a row can be used; one of them: sample 0: [image] "))
+      << error;
   EXPECT_TRUE(contains(error, "hint: picture paths start from the table's folder")) << error;
 }
 

@@ -14,8 +14,8 @@ namespace fovea::eval {
 
 // A split as a CLIP sees it.
 struct EmbeddedPairs {
-  Tensor images, texts;             // (N, E) and (M, E) f32, of unit length
-  std::vector<std::string> paths;   // N picture files
+  Tensor images, texts;               // (N, E) and (M, E) f32, of unit length
+  std::vector<std::string> paths;     // N picture files
   std::vector<std::string> captions;  // M distinct ones, cleaned
   std::vector<Match> matches;
 };
