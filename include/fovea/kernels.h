@@ -9,6 +9,8 @@
 #include "fovea/kernels/attention_reference.h"
 #include "fovea/kernels/batch_norm.h"
 #include "fovea/kernels/batch_norm_reference.h"
+#include "fovea/kernels/contrastive.h"
+#include "fovea/kernels/contrastive_reference.h"
 #include "fovea/kernels/conv.h"
 #include "fovea/kernels/conv_reference.h"
 #include "fovea/kernels/copy.h"

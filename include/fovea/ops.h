@@ -4,6 +4,7 @@
 #include "fovea/ops/activation.h"
 #include "fovea/ops/attention.h"
 #include "fovea/ops/batch_norm.h"
+#include "fovea/ops/contrastive.h"
 #include "fovea/ops/conv.h"
 #include "fovea/ops/cross_entropy.h"
 #include "fovea/ops/dropout.h"

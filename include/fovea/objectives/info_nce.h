@@ -2,11 +2,8 @@
 #pragma once
 
 #include "fovea/objectives/embeddings.h"
-#include "fovea/ops/cross_entropy.h"
+#include "fovea/ops/contrastive.h"
 #include "fovea/ops/elementwise.h"
-#include "fovea/ops/matmul.h"
-#include "fovea/ops/shape.h"
-#include "fovea/tensor/factory.h"
 
 namespace fovea::objectives {
 
@@ -18,13 +15,10 @@ struct InfoNce {
   Loss operator()(const Embeddings& e, const nn::Ctx&) const {
     FOVEA_CHECK(e.image.shape() == e.text.shape() && e.image.rank() == 2, "[info_nce] image features are ",
                 e.image.shape(), ", text features ", e.text.shape(), ", expected two equal (B, E)");
-    const Tensor labels = arange(e.image.dim(0));
-    ops::CrossEntropyOptions options;
+    ops::InfoNceOptions options;
     options.label_smoothing = label_smoothing;
-    const Var logits = ops::mul(ops::matmul(e.image, e.text, false, true), ops::exp(e.logit_scale));
-    const Var images = ops::cross_entropy(logits, labels, options);
-    const Var texts = ops::cross_entropy(ops::transpose(logits, {1, 0}), labels, options);
-    return {ops::mul(ops::add(images, texts), 0.5), {{"loss_i2t", images.item()}, {"loss_t2i", texts.item()}}};
+    const ops::InfoNceResult result = ops::info_nce(e.image, e.text, ops::exp(e.logit_scale), options);
+    return {result.loss, {{"loss_i2t", result.rows}, {"loss_t2i", result.columns}}};
   }
 };
 
