@@ -1,5 +1,6 @@
 #!/bin/sh
-# Builds everything and runs every test.   tests/run.sh [ctest options]
+# Builds everything and runs every test that does not take minutes.   tests/run.sh [ctest options]
+# The others, afterwards:   cd build && ctest -L long
 set -eu
 cd "$(dirname "$0")/.."
 . cmake/setup.sh
@@ -8,4 +9,4 @@ fovea_install $fovea_library_packages $fovea_test_packages
 fovea_configure -DFOVEA_BUILD_TESTS=ON -DFOVEA_BUILD_EXAMPLES=ON -DFOVEA_BUILD_BENCH=ON
 fovea_build
 cd build
-ctest --output-on-failure -j "$(nproc 2>/dev/null || echo 2)" "$@"
+ctest --output-on-failure -LE long -j "$(nproc 2>/dev/null || echo 2)" "$@"

@@ -1,0 +1,13 @@
+# Compiles, links and runs the consumer with nothing but pkg-config's flags.
+include("${CMAKE_CURRENT_LIST_DIR}/run.cmake")
+find_program(pkg_config pkg-config REQUIRED)
+set(ENV{PKG_CONFIG_PATH} "${BINARY}/prefix/${LIBDIR}/pkgconfig")
+if(NOT SHARED)
+  set(static --static)
+endif()
+run("${pkg_config}" ${static} --cflags --libs fovea)
+separate_arguments(options UNIX_COMMAND "${FLAGS} ${SOURCE}/consumer/main.cpp ${output}")
+run("${COMPILER}" -std=c++20 ${options} -o "${BINARY}/pkg_config_consumer")
+set(ENV{LD_LIBRARY_PATH} "${BINARY}/prefix/${LIBDIR}")
+run("${BINARY}/pkg_config_consumer")
+check_consumer()
