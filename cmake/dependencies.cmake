@@ -10,11 +10,14 @@ endif()
 find_path(FOVEA_STB_INCLUDE stb/stb_image.h REQUIRED)
 find_path(FOVEA_UTF8PROC_INCLUDE utf8proc.h REQUIRED)
 find_library(FOVEA_UTF8PROC_LIBRARY utf8proc REQUIRED)
+find_path(FOVEA_PCRE2_INCLUDE pcre2.h REQUIRED)
+find_library(FOVEA_PCRE2_LIBRARY pcre2-8 REQUIRED)
 
 # As `-l` knows the libraries above: what the users of an installed static library link.
 set(FOVEA_LINK_NAMES hwy utf8proc)
 
 add_library(fovea_dependencies INTERFACE)
 target_link_libraries(fovea_dependencies INTERFACE Threads::Threads nlohmann_json::nlohmann_json hwy::hwy
-                      ${FOVEA_UTF8PROC_LIBRARY})
-target_include_directories(fovea_dependencies SYSTEM INTERFACE ${FOVEA_STB_INCLUDE} ${FOVEA_UTF8PROC_INCLUDE})
+                      ${FOVEA_UTF8PROC_LIBRARY} ${FOVEA_PCRE2_LIBRARY})
+target_include_directories(fovea_dependencies SYSTEM INTERFACE ${FOVEA_STB_INCLUDE} ${FOVEA_UTF8PROC_INCLUDE}
+                           ${FOVEA_PCRE2_INCLUDE})

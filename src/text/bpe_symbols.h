@@ -39,8 +39,9 @@ constexpr std::uint64_t pair_key(std::int32_t left, std::int32_t right) {
   return (static_cast<std::uint64_t>(left) << 32) | static_cast<std::uint32_t>(right);
 }
 
-// Bytes of text, and how a file spells them.
+// Bytes of text, as a file spells them.
 std::string spell(std::string_view bytes);
+void append_spelled(std::string& out, std::string_view bytes);
 // The reverse; none when a character spells no byte.
 std::optional<std::string> unspell(std::string_view spelled);
 

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "fovea/core/error.h"
+#include "text/fix_text.h"
 #include "text/html_entities.h"
 #include "text/unicode.h"
 
@@ -16,13 +17,6 @@ namespace {
 using detail::append_utf8;
 using detail::code_point_at;
 
-// What browsers show for &#128; to &#159;: the characters of Windows-1252 (the HTML standard, "numeric character
-// reference end state").
-constexpr std::int32_t windows_1252[32] = {0x20AC, 0x0081, 0x201A, 0x0192, 0x201E, 0x2026, 0x2020, 0x2021,
-                                           0x02C6, 0x2030, 0x0160, 0x2039, 0x0152, 0x008D, 0x017D, 0x008F,
-                                           0x0090, 0x2018, 0x2019, 0x201C, 0x201D, 0x2022, 0x2013, 0x2014,
-                                           0x02DC, 0x2122, 0x0161, 0x203A, 0x0153, 0x009D, 0x017E, 0x0178};
-
 // Control characters and noncharacters, which html.unescape drops.
 bool is_dropped(std::int32_t value) {
   return (value >= 0x1 && value <= 0x8) || value == 0xB || (value >= 0xE && value <= 0x1F) || value == 0x7F ||
@@ -30,8 +24,8 @@ bool is_dropped(std::int32_t value) {
 }
 
 void append_numbered(std::string& out, std::int32_t value) {
-  if (value >= 0x80 && value <= 0x9F) {
-    append_utf8(out, windows_1252[value - 0x80]);
+  if (value >= 0x80 && value <= 0x9F) {  // as browsers do (the HTML standard, "numeric character reference end state")
+    append_utf8(out, detail::windows_1252[value - 0x80]);
   } else if (value == 0 || (value >= 0xD800 && value <= 0xDFFF) || value > 0x10FFFF) {
     append_utf8(out, 0xFFFD);
   } else if (!is_dropped(value)) {
@@ -79,7 +73,12 @@ std::size_t append_named_reference(std::string& out, std::string_view text) {
 }  // namespace
 
 std::string clean(std::string_view text) {
-  return lower_case(collapse_white_space(unescape_html(unescape_html(compose(text)))));
+  return lower_case(collapse_white_space(unescape_html(unescape_html(normal_form(text, NormalForm::c)))));
+}
+
+std::string clean_like_open_clip(std::string_view text) {
+  const std::string fixed = detail::fix_text(replace_invalid_utf8(text));
+  return lower_case_with_final_sigma(collapse_white_space(unescape_html(unescape_html(fixed))));
 }
 
 std::string replace_invalid_utf8(std::string_view text) {
@@ -93,16 +92,20 @@ std::string replace_invalid_utf8(std::string_view text) {
   return out;
 }
 
-std::string compose(std::string_view text) {
+std::string normal_form(std::string_view text, NormalForm form) {
   if (detail::is_ascii(text)) return std::string(text);
+  const bool composed = form == NormalForm::c || form == NormalForm::kc;
+  const bool compatible = form == NormalForm::kc || form == NormalForm::kd;
+  const int options = UTF8PROC_STABLE | (composed ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE) |
+                      (compatible ? UTF8PROC_COMPAT : 0);
   const std::string valid = replace_invalid_utf8(text);
-  utf8proc_uint8_t* composed = nullptr;
+  utf8proc_uint8_t* mapped = nullptr;
   const auto length =
       utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(valid.data()), static_cast<utf8proc_ssize_t>(valid.size()),
-                   &composed, static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
-  FOVEA_CHECK(length >= 0, "[clean] cannot compose ", valid.size(), " bytes of text: ", utf8proc_errmsg(length));
-  const std::unique_ptr<utf8proc_uint8_t, decltype(&std::free)> owner(composed, &std::free);
-  return std::string(composed, composed + length);
+                   &mapped, static_cast<utf8proc_option_t>(options));
+  FOVEA_CHECK(length >= 0, "[clean] cannot normalize ", valid.size(), " bytes of text: ", utf8proc_errmsg(length));
+  const std::unique_ptr<utf8proc_uint8_t, decltype(&std::free)> owner(mapped, &std::free);
+  return std::string(mapped, mapped + length);
 }
 
 std::string unescape_html(std::string_view text) {
@@ -150,6 +153,26 @@ std::string lower_case(std::string_view text) {
       append_utf8(out, utf8proc_tolower(point.value));
     }
     at += point.bytes;
+  }
+  return out;
+}
+
+std::string lower_case_with_final_sigma(std::string_view text) {
+  constexpr std::string_view capital = "Σ", small = "σ", final = "ς";
+  std::string out = lower_case(text);
+  if (text.find(capital) == std::string_view::npos) return out;
+  out.clear();
+  bool after_cased = false;  // the last character that counts is a letter with case
+  for (std::size_t at = 0; at < text.size();) {
+    const auto point = code_point_at(text, at);
+    const std::string_view bytes = text.substr(at, point.bytes);
+    at += point.bytes;
+    if (bytes == capital) {
+      out += after_cased && !detail::cased_letter_follows(text.substr(at)) ? final : small;
+    } else {
+      out += lower_case(bytes);
+    }
+    if (!detail::is_case_ignorable(point.value)) after_cased = detail::is_cased(point.value);
   }
   return out;
 }

@@ -5,19 +5,12 @@
 
 #include "fovea/core/error.h"
 #include "text/bpe_symbols.h"
+#include "text/lines.h"
 
 namespace fovea::text::detail {
 namespace {
 
 using Ids = std::unordered_map<std::string, std::int32_t>;  // of pieces, by their spelling
-
-// The next line of `rest`, without its end; `rest` keeps what follows.
-std::string_view take_line(std::string_view& rest) {
-  std::string_view line = rest.substr(0, rest.find('\n'));
-  rest.remove_prefix(std::min(rest.size(), line.size() + 1));
-  if (line.ends_with('\r')) line.remove_suffix(1);
-  return line;
-}
 
 Ids byte_ids() {
   Ids ids;

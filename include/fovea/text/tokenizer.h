@@ -1,7 +1,6 @@
-// Byte-level byte-pair encoding of CLIP's kind: captions to token ids and back.
+// Texts to token ids and back.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -13,82 +12,74 @@
 
 namespace fovea::text {
 
+namespace detail {
+class Pipeline;
+}
+
 // Two vocabulary ids that are joined wherever they stand side by side inside a word.
 struct BpeMerge {
   std::int32_t left, right;
 };
 
-// The tokenizer of CLIP (openai/CLIP, clip/simple_tokenizer.py): clean (text/clean.h), cut into words (text/split.h),
-// then merge the bytes of each word, the earliest learned pair first. A last piece also marks the word's end, so white
-// space needs no token. A value; const functions may be called from any number of threads.
+// A tokenizer of the kinds that Hugging Face's tokenizers describes: a text is normalized, cut into words, each word is
+// encoded by a model (byte-pair encoding or WordPiece), and special tokens are put around the whole; decoding runs a
+// chain of decoders. Added tokens are found in the text before it is cut. Given the same tokenizer.json, ids are equal to
+// those of Hugging Face's tokenizers.
 //
-// Special tokens are looked for in the cleaned text: "<|startoftext|>" and "<|endoftext|>" spelled out become those
-// tokens wherever they stand, as with Hugging Face (OpenAI's finds them at the beginning of a word only).
+// A value, cheap to copy; const functions may be called from any number of threads. Texts are UTF-8, ill-formed parts of
+// them count as U+FFFD.
 class FOVEA_API Tokenizer {
  public:
-  // CLIP's vocabulary: 256 bytes, 256 bytes that end a word, one piece per merge, start, end. A merge may use the bytes
-  // and the pieces of earlier merges. Throws Error otherwise.
+  // CLIP's vocabulary (openai/CLIP, clip/simple_tokenizer.py): 256 bytes, 256 bytes that end a word, one piece per merge,
+  // "<|startoftext|>", "<|endoftext|>". A merge may use the bytes and the pieces of earlier merges. Texts are cleaned by
+  // clean() of text/clean.h. Throws Error when a merge does not fit.
   explicit Tokenizer(std::span<const BpeMerge> merges);
 
-  // Reads Hugging Face's tokenizer.json of this kind: a BPE model with "</w>" whose added tokens are all special,
-  // CLIP's normalizer and pre-tokenizer, RobertaProcessing. Texts are cleaned as described above, which unescapes HTML
-  // where Hugging Face does not. Throws Error naming the file and what was expected.
+  // Reads a tokenizer.json, or a folder that holds one of these, looked for in this order: tokenizer.json;
+  // bpe_simple_vocab_16e6.txt (see load_merges); merges.txt, with or without vocab.json (GPT-2); vocab.txt (BERT, in
+  // lower case unless a tokenizer_config.json says "do_lower_case": false). Throws Error naming the file, the place in it
+  // and what was expected.
   static Tokenizer load(const std::string& path);
 
-  // Reads OpenAI's bpe_simple_vocab_16e6.txt, decompressed before with gunzip: a header, then one merge per line, of
-  // which the first `vocabulary_size` - 514 are used. Throws Error naming the file and line.
+  // The tokenizer.json that `json` is; errors name `source`.
+  static Tokenizer parse(std::string_view json, const std::string& source);
+
+  // CLIP's published tokenizer as open_clip has it (open_clip/tokenizer.py), from bpe_simple_vocab_16e6.txt, decompressed
+  // before with gunzip: a header, then one merge per line, of which the first `vocabulary_size` - 514 are used. Texts are
+  // cleaned by clean_like_open_clip() of text/clean.h; the special tokens are "<start_of_text>" and "<end_of_text>".
+  // Throws Error naming the file and line.
   static Tokenizer load_merges(const std::string& path, std::int64_t vocabulary_size = 49408);
 
-  // Writes a tokenizer.json that load and Hugging Face's tokenizers read. Throws Error naming the file.
+  // Writes a tokenizer.json that load and Hugging Face's tokenizers read; theirs replaces the cleaning of CLIP's captions
+  // by Unicode's form C, collapsed white space and lower case. Throws Error naming the file.
   void save(const std::string& path) const;
 
-  // The merges as load_merges reads them.
+  // A header, then one merge per line. Throws Error when the model is not byte-pair encoding.
   std::string merges_text() const;
 
-  // Start, the text's tokens, end. Nothing is padded.
+  // The tokens of a text with the special tokens around them. Nothing is padded; texts are cut only where the
+  // tokenizer.json says so.
   std::vector<std::int32_t> encode(std::string_view text) const;
-  // The same, cut to `context_length` tokens of which the last is still the end. Throws Error when that is below 2.
+  // The same, with at most `context_length` tokens: tokens are left out before those that end every text. Throws Error
+  // when the special tokens alone are more.
   std::vector<std::int32_t> encode(std::string_view text, std::int64_t context_length) const;
 
-  // The text of tokens, words separated by one space; special tokens are skipped, ill-formed UTF-8 becomes U+FFFD.
-  // Equals the cleaned text up to white space. Throws Error for an id outside the vocabulary.
+  // The text of tokens; special ones are left out, ill-formed UTF-8 becomes U+FFFD. Throws Error for an id outside the
+  // vocabulary.
   std::string decode(std::span<const std::int32_t> ids) const;
 
-  std::int64_t vocabulary_size() const { return static_cast<std::int64_t>(pieces_.size()); }
-  std::int32_t start_id() const { return start_id_; }
-  std::int32_t end_id() const { return end_id_; }
+  // One more than the greatest id: the rows that an embedding table needs.
+  std::int64_t vocabulary_size() const;
+  // The token that every text begins and ends with; -1 when there is none.
+  std::int32_t start_id() const;
+  std::int32_t end_id() const;
+  // The id of a token by what it is written as, such as "[MASK]" or "</s>"; -1 when there is none.
+  std::int32_t id_of(std::string_view content) const;
 
  private:
-  enum class Kind : std::uint8_t { inside_word, end_of_word, special };
-  struct Piece {
-    std::string bytes;
-    Kind kind;
-  };
-  struct Rule {  // a merge with the id that it gives
-    std::int32_t left, right, merged;
-  };
-  struct Symbol;
-  struct SpecialMatch;
-  class JsonReader;
-  struct MergeRanks;
+  explicit Tokenizer(detail::Pipeline pipeline);
 
-  Tokenizer(std::vector<Piece> pieces, std::vector<Rule> rules, std::int32_t start_id, std::int32_t end_id);
-
-  static std::vector<Piece> clip_pieces(std::span<const BpeMerge> merges);
-  static std::vector<Rule> clip_rules(std::span<const BpeMerge> merges);
-  const Piece& piece(std::int32_t id) const { return pieces_[static_cast<std::size_t>(id)]; }
-  std::string spelled(std::int32_t id) const;
-  std::int32_t rank_of(std::int32_t left, std::int32_t right) const;
-  SpecialMatch find_special(std::string_view text) const;
-  void append_word(std::string_view word, std::vector<std::int32_t>& ids) const;
-  void merge_everywhere(std::vector<Symbol>& symbols, std::int32_t rank) const;
-
-  std::vector<Piece> pieces_;  // by id
-  std::vector<Rule> rules_;    // by rank
-  std::shared_ptr<const MergeRanks> ranks_;  // never changed, so that copies share it
-  std::array<std::int32_t, 256> byte_ids_{}, last_byte_ids_{};  // of a byte inside and at the end of a word
-  std::vector<std::int32_t> special_ids_;
-  std::int32_t start_id_, end_id_;
+  std::shared_ptr<const detail::Pipeline> pipeline_;
 };
 
 // 4,096 entries learned from the training captions of data/emoji_clipart in 17 languages, compiled into the library.

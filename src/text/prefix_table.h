@@ -1,0 +1,61 @@
+// Strings with ids, and the longest of them that a text begins with.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace fovea::text::detail {
+
+class PrefixTable {
+ public:
+  struct Match {
+    std::size_t length = 0;  // 0: none
+    std::int32_t id = -1;
+  };
+
+  void add(std::string text, std::int32_t id) {
+    if (!text.empty()) entries_.emplace_back(std::move(text), id);
+  }
+  // Call once after the last add. Of equal strings the first one added counts.
+  void sort() {
+    std::ranges::stable_sort(entries_, {}, &Entry::first);
+    for (std::size_t& begin : first_byte_) begin = 0;
+    for (const Entry& entry : entries_) ++first_byte_[static_cast<unsigned char>(entry.first[0]) + 1u];
+    for (std::size_t byte = 0; byte < 256; ++byte) first_byte_[byte + 1] += first_byte_[byte];
+  }
+  bool empty() const { return entries_.empty(); }
+
+  // Narrows the sorted entries byte by byte to those that the text begins with.
+  Match longest(std::string_view text) const {
+    Match match;
+    if (text.empty()) return match;
+    const auto byte = static_cast<unsigned char>(text[0]);
+    std::size_t low = first_byte_[byte], high = first_byte_[byte + 1u];
+    for (std::size_t length = 1; low < high; ++length) {
+      if (entries_[low].first.size() == length) {
+        match = {length, entries_[low].second};
+        while (low < high && entries_[low].first.size() == length) ++low;
+      }
+      if (length == text.size()) break;
+      const auto by_byte = [length](const Entry& entry) { return static_cast<unsigned char>(entry.first[length]); };
+      const auto range = std::ranges::equal_range(entries_.begin() + static_cast<std::ptrdiff_t>(low),
+                                                  entries_.begin() + static_cast<std::ptrdiff_t>(high),
+                                                  static_cast<unsigned char>(text[length]), {}, by_byte);
+      low = static_cast<std::size_t>(range.begin() - entries_.begin());
+      high = static_cast<std::size_t>(range.end() - entries_.begin());
+    }
+    return match;
+  }
+
+ private:
+  using Entry = std::pair<std::string, std::int32_t>;
+  std::vector<Entry> entries_;
+  std::size_t first_byte_[257] = {};  // where the entries that begin with a byte begin
+};
+
+}  // namespace fovea::text::detail
