@@ -14,7 +14,7 @@ find_path(FOVEA_PCRE2_INCLUDE pcre2.h REQUIRED)
 find_library(FOVEA_PCRE2_LIBRARY pcre2-8 REQUIRED)
 
 # As `-l` knows the libraries above: what the users of an installed static library link.
-set(FOVEA_LINK_NAMES hwy utf8proc)
+set(FOVEA_LINK_NAMES hwy utf8proc pcre2-8)
 
 add_library(fovea_dependencies INTERFACE)
 target_link_libraries(fovea_dependencies INTERFACE Threads::Threads nlohmann_json::nlohmann_json hwy::hwy
