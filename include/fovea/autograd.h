@@ -1,6 +1,7 @@
 // fovea/autograd: the tape.
 #pragma once
 
+#include "fovea/autograd/anomaly.h"
 #include "fovea/autograd/backward.h"
 #include "fovea/autograd/no_grad.h"
 #include "fovea/autograd/node.h"

@@ -35,5 +35,7 @@
 #include "fovea/kernels/resample.h"
 #include "fovea/kernels/rows.h"
 #include "fovea/kernels/rows_reference.h"
+#include "fovea/kernels/sgd.h"
+#include "fovea/kernels/sgd_reference.h"
 #include "fovea/kernels/softmax.h"
 #include "fovea/kernels/softmax_reference.h"

@@ -3,5 +3,6 @@
 
 #include "fovea/objectives/any_objective.h"
 #include "fovea/objectives/embeddings.h"
+#include "fovea/objectives/gradient_cache.h"
 #include "fovea/objectives/info_nce.h"
 #include "fovea/objectives/loss.h"

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <unordered_set>
 
+#include "autograd/anomaly_hook.h"
 #include "fovea/autograd/no_grad.h"
 #include "fovea/core/parallel.h"
 #include "fovea/tensor/factory.h"
@@ -103,6 +104,7 @@ NoGrad::NoGrad() : previous_(recording) { recording = false; }
 NoGrad::~NoGrad() { recording = previous_; }
 
 Var record(const char* name, Tensor y, std::span<const Var> inputs, BackwardFn backward) {
+  if (AnomalyHook::on()) AnomalyHook::check_result(name, y, inputs);
   const bool wanted =
       recording && std::any_of(inputs.begin(), inputs.end(), [](const Var& input) { return input.requires_grad(); });
   if (!wanted) return Var(std::move(y));
@@ -137,6 +139,7 @@ void backward(const Var& y, Tensor dy) {
     BackwardFn function = std::move(node->backward);
     Grads grads(*node);
     function(gradient, grads);
+    if (AnomalyHook::on()) AnomalyHook::check_gradients(*node);
     node->inputs.clear();
     node.reset();
   }

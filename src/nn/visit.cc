@@ -5,6 +5,35 @@
 #include "nn/differences.h"
 
 namespace fovea::nn {
+namespace {
+
+// The parameters whose paths match one of the globs.
+std::vector<ParamLeaf*> matching(const std::vector<ParamEntry>& entries, const std::vector<std::string>& globs,
+                                 const char* place) {
+  std::vector<bool> matched(entries.size(), false);
+  for (const std::string& glob : globs) {
+    bool found = false;
+    for (std::size_t i = 0; i < entries.size(); ++i) {
+      if (entries[i].leaf->is_buffer() || !glob_matches(glob, entries[i].path)) continue;
+      matched[i] = found = true;
+    }
+    FOVEA_CHECK(found, "[", place, "] \"", glob, "\" matches no parameter; the first is ",
+                entries.empty() ? std::string("(none)") : entries.front().path);
+  }
+  // The parts of one parameter stand next to each other.
+  for (std::size_t i = 1; i < entries.size(); ++i) {
+    FOVEA_CHECK(entries[i].leaf != entries[i - 1].leaf || matched[i] == matched[i - 1], "[", place, "] of ",
+                entries[i - 1].path, " and ", entries[i].path,
+                " one matches and one does not; they are one matrix\nhint: name all its parts");
+  }
+  std::vector<ParamLeaf*> leaves;
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    if (matched[i]) leaves.push_back(entries[i].leaf.get());
+  }
+  return leaves;
+}
+
+}  // namespace
 
 void name_parameters(const std::vector<ParamEntry>& entries) {
   for (const ParamEntry& entry : entries) {
@@ -32,25 +61,11 @@ bool glob_matches(std::string_view glob, std::string_view text) {
 }
 
 void freeze(const std::vector<ParamEntry>& entries, const std::vector<std::string>& globs) {
-  std::vector<bool> matched(entries.size(), false);
-  for (const std::string& glob : globs) {
-    bool found = false;
-    for (std::size_t i = 0; i < entries.size(); ++i) {
-      if (entries[i].leaf->is_buffer() || !glob_matches(glob, entries[i].path)) continue;
-      matched[i] = found = true;
-    }
-    FOVEA_CHECK(found, "[freeze] \"", glob, "\" matches no parameter; the first is ",
-                entries.empty() ? std::string("(none)") : entries.front().path);
-  }
-  // The parts of one parameter stand next to each other.
-  for (std::size_t i = 1; i < entries.size(); ++i) {
-    FOVEA_CHECK(entries[i].leaf != entries[i - 1].leaf || matched[i] == matched[i - 1], "[freeze] of ",
-                entries[i - 1].path, " and ", entries[i].path,
-                " one is to be frozen and one not; they are one matrix\nhint: name all its parts");
-  }
-  for (std::size_t i = 0; i < entries.size(); ++i) {
-    if (matched[i]) entries[i].leaf->frozen = true;
-  }
+  for (ParamLeaf* leaf : matching(entries, globs, "freeze")) leaf->frozen = true;
+}
+
+void exclude_from_decay(const std::vector<ParamEntry>& entries, const std::vector<std::string>& globs) {
+  for (ParamLeaf* leaf : matching(entries, globs, "exclude_from_decay")) leaf->decay = false;
 }
 
 std::int64_t count_parameters(const std::vector<ParamEntry>& entries) {

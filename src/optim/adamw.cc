@@ -39,6 +39,7 @@ void AdamW::step(ParamStore& store, double lr, double gradient_scale) {
     const T* g = store.gradients().data<T>();
     T *w = store.weights().mutable_data<T>(), *m = first.mutable_data<T>(), *v = second.mutable_data<T>();
     for (const ParamStore::Run& run : store.runs()) {
+      numbers.lr = lr * run.lr_scale;
       numbers.weight_decay = run.decay ? weight_decay : 0;
       const std::int64_t at = run.offset;
       if constexpr (std::is_same_v<T, float>) {

@@ -21,7 +21,8 @@ ParamStore::ParamStore(const std::vector<nn::ParamEntry>& entries) {
     FOVEA_CHECK(leaves_.empty() || leaf->value.dtype() == leaves_.front()->value.dtype(), "[param_store] ", entry.path,
                 " is ", to_string(leaf->value.dtype()), ", the others are ", to_string(leaves_.front()->value.dtype()));
     const std::int64_t length = padded(leaf->value.numel());
-    if (runs_.empty() || runs_.back().decay != leaf->decay) runs_.push_back({total, 0, leaf->decay});
+    if (runs_.empty() || runs_.back().decay != leaf->decay || runs_.back().lr_scale != leaf->lr_scale)
+      runs_.push_back({total, 0, leaf->decay, leaf->lr_scale});
     runs_.back().length += length;
     offsets_[leaf.get()] = total;
     leaves_.push_back(leaf);

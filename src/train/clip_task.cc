@@ -4,12 +4,16 @@
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
+#include <optional>
 #include <system_error>
 
 #include "fovea/eval/clip_retrieval.h"
 #include "fovea/models/clip_folder.h"
 #include "fovea/models/presets.h"
+#include "fovea/objectives/gradient_cache.h"
 #include "fovea/objectives/info_nce.h"
+#include "fovea/optim/layer_decay.h"
+#include "io/json.h"
 
 namespace fovea::train {
 namespace {
@@ -78,23 +82,62 @@ DType precision(const TrainConfig& config) {
   return config.precision == "f64" ? DType::f64 : DType::f32;
 }
 
-models::ClipModel build_model(const Config& config, const text::Tokenizer& tokenizer) {
-  const models::ClipConfig model = models::parse_clip_config(config.model);
-  FOVEA_CHECK(tokenizer.vocabulary_size() <= models::TextTower::vocabulary(model.text), "[train] the tokenizer has ",
-              tokenizer.vocabulary_size(), " entries, the model's text tower knows ",
-              models::TextTower::vocabulary(model.text), "\nhint: set model.text.vocabulary");
-  nn::Init init(config.train.seed, precision(config.train));
-  return models::ClipModel(model, init);
+// The folder that `model` names, whatever the working folder will be; empty when it names a preset or describes a model.
+std::string model_folder(const Config& config) {
+  const auto model = io::detail::parse_json<nlohmann::ordered_json>(config.model, "[config] model");
+  if (!model.is_string()) return "";
+  const std::string name = model.get<std::string>();
+  std::error_code error;
+  if (!std::filesystem::is_directory(name, error)) {
+    FOVEA_CHECK(name.find('/') == std::string::npos, "[train] model ", name,
+                " is not a folder\nhint: a trained model is the folder `model` inside a run's output");
+    return "";
+  }
+  return (std::filesystem::absolute(name, error) / "").lexically_normal().parent_path().string();
 }
 
-image::TransformConfig model_transform(const Config& config, const models::ClipModel& model) {
-  const std::int64_t size = models::ImageTower::image_size(model.config.image);
+text::Tokenizer load_tokenizer(const std::string& path) {
+  std::error_code unknown;
+  return text::Tokenizer::load(std::filesystem::is_directory(path, unknown) ? path + "/tokenizer.json" : path);
+}
+
+models::ClipModel in_precision(models::ClipModel model, DType dtype) {
+  if (model.logit_scale.value().dtype() == dtype) return model;
+  nn::Init init(0, dtype);
+  models::ClipModel converted(model.config, init);
+  nn::copy_parameters(nn::collect(model), nn::collect(converted));
+  return converted;
+}
+
+// What the configuration names: a folder, or a fresh model.
+models::ClipFolder make_clip(const Config& config) {
+  const DType dtype = precision(config.train);
+  if (const std::string folder = model_folder(config); !folder.empty()) {
+    models::ClipFolder loaded = models::load_clip(folder);
+    loaded.model = in_precision(std::move(loaded.model), dtype);
+    if (!config.data.tokenizer.empty()) loaded.tokenizer = load_tokenizer(config.data.tokenizer);
+    return loaded;
+  }
+  const models::ClipConfig model = models::parse_clip_config(config.model);
+  nn::Init init(config.train.seed, dtype);
   image::TransformConfig transform;
-  transform.size = static_cast<int>(size);
-  transform = image::parse_transform_config(config.data.transform, transform, "data.transform");
-  FOVEA_CHECK(transform.size == size, "[train] data.transform.size is ", transform.size,
+  transform.size = static_cast<int>(models::ImageTower::image_size(model.image));
+  return {models::ClipModel(model, init),
+          config.data.tokenizer.empty() ? text::default_tokenizer() : load_tokenizer(config.data.tokenizer), transform};
+}
+
+// The same with the configuration's transform.
+models::ClipFolder configured_clip(const Config& config) {
+  models::ClipFolder clip = make_clip(config);
+  const std::int64_t entries = clip.tokenizer.vocabulary_size();
+  const std::int64_t known = models::TextTower::vocabulary(clip.model.config.text);
+  FOVEA_CHECK(entries <= known, "[train] the tokenizer has ", entries, " entries, the model's text tower knows ", known,
+              "\nhint: set model.text.vocabulary");
+  const std::int64_t size = models::ImageTower::image_size(clip.model.config.image);
+  clip.transform = image::parse_transform_config(config.data.transform, clip.transform, "data.transform");
+  FOVEA_CHECK(clip.transform.size == size, "[train] data.transform.size is ", clip.transform.size,
               ", the model expects pictures of ", size, " pixels");
-  return transform;
+  return clip;
 }
 
 std::string giga(double flops) {
@@ -112,49 +155,88 @@ objectives::AnyFeatureObjective make_objective(const ObjectiveConfig& config) {
 
 ClipTask::ClipTask(const Config& config, objectives::AnyFeatureObjective objective)
     : config_(with_split_names(config)),
-      tokenizer_(text::default_tokenizer()),
-      model_(build_model(config, tokenizer_)),
-      transform_(model_transform(config, model_)),
-      parameters_(nn::collect(model_)),
+      weights_loaded_(!model_folder(config).empty()),
+      clip_(configured_clip(config)),
+      parameters_(nn::collect(clip_.model)),
       objective_(std::move(objective)),
-      encoder_(std::make_unique<CaptionEncoder>(tokenizer_, models::TextTower::context(model_.config.text))) {
+      encoder_(std::make_unique<CaptionEncoder>(clip_.tokenizer,
+                                                models::TextTower::context(clip_.model.config.text))) {
   nn::name_parameters(parameters_);
+  set_rates(config);
   data::LoaderOptions options;
   options.batch_size = config.data.batch_size;
   options.workers = static_cast<int>(config.data.workers);
   options.max_pixels = config.data.max_pixels;
   options.word_dropout = config.data.word_dropout;
   options.seed = config.train.seed;
-  loader_ = std::make_unique<data::Loader>(open_split(config.data, config.data.train_split), transform_, encoder_.get(),
-                                           options);
+  loader_ = std::make_unique<data::Loader>(open_split(config.data, config.data.train_split), clip_.transform,
+                                           encoder_.get(), options);
   for (const std::string& split : config_.eval.splits) check_split(open_split(config.data, split), split);
+}
+
+// What the optimiser needs to know about single parameters.
+void ClipTask::set_rates(const Config& config) {
+  const auto lock = [](auto& tower) {
+    for (const nn::ParamEntry& entry : nn::collect(tower)) entry.leaf->frozen = !entry.leaf->is_buffer();
+  };
+  models::ClipModel& model = clip_.model;
+  if (config.train.lock_image) {
+    lock(model.vision_model);
+    if (model.visual_projection) lock(*model.visual_projection);
+  }
+  if (config.train.lock_text) {
+    lock(model.text_model);
+    if (model.text_projection) lock(*model.text_projection);
+  }
+  nn::freeze(parameters_, config.train.freeze);
+  nn::exclude_from_decay(parameters_, config.optim.no_decay);
+  optim::decay_layer_rates(parameters_, "vision_model.", config.optim.image_layer_decay);
+  optim::decay_layer_rates(parameters_, "text_model.", config.optim.text_layer_decay);
 }
 
 Config ClipTask::resolved(const Config& config) const {
   Config full = config;
-  full.model = models::to_json(model_.config);
-  full.data.transform = image::to_json(transform_);
+  const std::string folder = model_folder(config);
+  full.model = folder.empty() ? models::to_json(clip_.model.config) : nlohmann::ordered_json(folder).dump();
+  full.data.transform = image::to_json(clip_.transform);
   full.eval.splits = config_.eval.splits;
   return full;
 }
 
-objectives::Loss ClipTask::loss(const data::Batch& batch, const nn::Ctx& ctx) {
+objectives::Embeddings ClipTask::embed(const data::Batch& batch, const nn::Ctx& ctx) const {
   data::Batch converted = batch;
-  converted.images = batch.images.to(model_.logit_scale.value().dtype());
-  return objective_(model_.embed(converted, ctx), ctx);
+  converted.images = batch.images.to(clip_.model.logit_scale.value().dtype());
+  return clip_.model.embed(converted, ctx);
 }
 
-Figures ClipTask::figures() const { return {{"logit_scale", std::exp(model_.logit_scale.value().item())}}; }
+objectives::Loss ClipTask::loss(const data::Batch& batch, const nn::Ctx& ctx) {
+  return objective_(embed(batch, ctx), ctx);
+}
+
+objectives::Loss ClipTask::backward(std::span<const data::Batch> micro_batches, const nn::Ctx& ctx) {
+  if (micro_batches.size() == 1) return Task::backward(micro_batches, ctx);
+  const auto encode = [&](std::int64_t j, const nn::Ctx& pass) {
+    return embed(micro_batches[static_cast<std::size_t>(j)], pass);
+  };
+  return objectives::backward_with_gradient_cache(static_cast<std::int64_t>(micro_batches.size()), encode, objective_,
+                                                  ctx);
+}
+
+double ClipTask::expected_first_loss(std::int64_t samples) const {
+  return weights_loaded_ ? Task::expected_first_loss(samples) : std::log(static_cast<double>(samples));
+}
+
+Figures ClipTask::figures() const { return {{"logit_scale", std::exp(clip_.model.logit_scale.value().item())}}; }
 
 Facts ClipTask::facts() const {
-  const models::ModelSize size = models::model_size(model_.config, 8);
+  const models::ModelSize size = models::model_size(clip_.model.config, 8);
   return {{"Parameters", format_count(size.parameters)},
           {"Forward pass of one picture", giga(size.image_flops)},
           {"Forward pass of one caption of 8 tokens", giga(size.text_flops)}};
 }
 
 SplitScores ClipTask::evaluate(const std::string& split) {
-  const eval::EmbeddedPairs pairs = eval::embed_pairs({model_, tokenizer_, transform_, config_.eval.batch_size},
+  const eval::EmbeddedPairs pairs = eval::embed_pairs({clip_.model, clip_.tokenizer, clip_.transform, config_.eval.batch_size},
                                                       open_split(config_.data, split), config_.data.max_pixels);
   const eval::Retrieval scores = eval::retrieval(pairs.images, pairs.texts, pairs.matches);
   if (split == examples_.split || pairs.paths.size() > examples_.pictures.size()) {
@@ -164,6 +246,8 @@ SplitScores ClipTask::evaluate(const std::string& split) {
   return {split, scores.i2t, scores.t2i};
 }
 
-void ClipTask::save(const std::string& folder) const { models::save_clip(folder, model_, tokenizer_, transform_); }
+void ClipTask::save(const std::string& folder) const {
+  models::save_clip(folder, clip_.model, clip_.tokenizer, clip_.transform);
+}
 
 }  // namespace fovea::train

@@ -25,6 +25,7 @@ constexpr Rule positive{[](double v) { return v > 0 && v <= 1e300; }, "a number 
 constexpr Rule not_negative{[](double v) { return v >= 0 && v <= 1e300; }, "a number from 0"};
 constexpr Rule minutes{[](double v) { return v >= 0 && v <= 1e7; }, "a number from 0 to 10000000"};
 constexpr Rule fraction{[](double v) { return v >= 0 && v <= 1; }, "a number from 0 to 1"};
+constexpr Rule share{[](double v) { return v > 0 && v <= 1; }, "a number above 0, at most 1"};
 constexpr Rule below_one{[](double v) { return v >= 0 && v < 1; }, "a number from 0 to below 1"};
 constexpr Rule count{[](double v) { return v >= 1 && v <= 1e9; }, "a whole number from 1 to 1000000000"};
 constexpr Rule threads{[](double v) { return v >= 0 && v <= 4096; }, "a whole number from 0 to 4096"};
@@ -55,6 +56,7 @@ void fields(DataConfig& c, auto&& f) {
   f("batch_size", c.batch_size, count);
   f("max_pixels", c.max_pixels, count);
   f("workers", c.workers, count_or_zero);
+  f("tokenizer", c.tokenizer, any);
   f("transform", RawJson{c.transform}, any);
 }
 void fields(ObjectiveConfig& c, auto&& f) {
@@ -62,23 +64,42 @@ void fields(ObjectiveConfig& c, auto&& f) {
   f("label_smoothing", c.label_smoothing, below_one);
 }
 void fields(OptimConfig& c, auto&& f) {
+  f("name", Choice{c.name, {"adamw", "sgd"}}, any);
   f("lr", c.lr, positive);
   f("betas", c.betas, below_one);
   f("eps", c.eps, positive);
+  f("momentum", c.momentum, below_one);
+  f("nesterov", c.nesterov, any);
   f("weight_decay", c.weight_decay, not_negative);
+  f("no_decay", c.no_decay, any);
+  f("image_layer_decay", c.image_layer_decay, share);
+  f("text_layer_decay", c.text_layer_decay, share);
   f("ema_decay", c.ema_decay, below_one);
   f("ema_warmup", c.ema_warmup, any);
 }
 void fields(ScheduleConfig& c, auto&& f) {
-  f("kind", Choice{c.kind, {"cosine"}}, any);
+  f("kind", Choice{c.kind, {"cosine", "const", "const-cooldown"}}, any);
   f("warmup_fraction", c.warmup_fraction, fraction);
   f("warmup_steps", c.warmup_steps, count_or_zero);
+  f("cooldown_epochs", c.cooldown_epochs, not_negative);
+  f("cooldown_end", c.cooldown_end, not_negative);
+  f("cooldown_power", c.cooldown_power, positive);
 }
 void fields(TrainConfig& c, auto&& f) {
   f("epochs", c.epochs, count);
   f("minutes", c.minutes, minutes);
+  f("accum_freq", c.accum_freq, count);
   f("grad_clip_norm", c.grad_clip_norm, not_negative);
+  f("lock_image", c.lock_image, any);
+  f("lock_text", c.lock_text, any);
+  f("freeze", c.freeze, any);
   f("log_every", c.log_every, count);
+  f("max_bad_steps", c.max_bad_steps, count);
+  f("detect_anomaly", c.detect_anomaly, any);
+  f("save_minutes", c.save_minutes, not_negative);
+  f("save_steps", c.save_steps, count_or_zero);
+  f("save_epochs", c.save_epochs, count_or_zero);
+  f("keep_checkpoints", c.keep_checkpoints, count);
   f("seed", c.seed, any_whole);
   f("threads", c.threads, threads);
   f("precision", Choice{c.precision, {"f32", "fp32", "f64", "bf16", "amp_bf16"}}, any);
@@ -211,6 +232,17 @@ std::vector<std::string> split_key(std::string_view key, const std::string& sour
 // A part can be set of a description only, not of a preset's name.
 Json preset_description(const std::string& name) { return Json::parse(models::to_json(models::clip_preset(name))); }
 
+// Member `key` of an object, made if needed, or element `key` of a list.
+Json& part_of(Json& json, const std::string& key, const Place& place) {
+  if (json.is_object()) return json[key];
+  if (!json.is_array()) place.fail_with(json, "an object, to set a part of it");
+  const auto element = std::find_if(json.begin(), json.end(), [&, i = 0](const Json&) mutable {
+    return std::to_string(i++) == key;
+  });
+  if (element == json.end()) place.fail_with(json, "a list with an element " + key);
+  return *element;
+}
+
 // The value of an assignment. Where there is text now, everything but a quoted text or an object is text as it stands.
 Json parse_value(std::string_view text, const Json& current) {
   Json parsed;
@@ -220,6 +252,17 @@ Json parse_value(std::string_view text, const Json& current) {
     return std::string(text);
   }
   return current.is_string() && !parsed.is_string() && !parsed.is_object() ? Json(std::string(text)) : parsed;
+}
+
+// Paths of the values that differ. Lists are values.
+void add_different_keys(const Json& a, const Json& b, const std::string& path, std::vector<std::string>& keys) {
+  if (a == b) return;
+  if (!a.is_object() || !b.is_object()) return keys.push_back(path);
+  const auto below = [&](const std::string& key) { return path.empty() ? key : path + "." + key; };
+  for (const auto& [key, value] : a.items()) add_different_keys(value, b.value(key, Json()), below(key), keys);
+  for (const auto& [key, value] : b.items()) {
+    if (!a.contains(key)) keys.push_back(below(key));
+  }
 }
 
 }  // namespace
@@ -240,12 +283,28 @@ void apply_set(Config& config, std::string_view assignment) {
   for (const std::string& key : split_key(assignment.substr(0, equals), source)) {
     if (node->is_null()) *node = Json::object();
     if (node->is_string() && place.path == "model") *node = preset_description(node->get<std::string>());
-    if (!node->is_object()) place.fail_with(*node, "an object, to set a part of it");
-    node = &(*node)[key];
+    node = &part_of(*node, key, place);
     place = place / key;
   }
   *node = parse_value(assignment.substr(equals + 1), *node);
   config = read_config(json, source);
+}
+
+std::vector<std::string> different_keys(const Config& a, const Config& b) {
+  Config first = a, second = b;
+  std::vector<std::string> keys;
+  add_different_keys(write_section(first), write_section(second), "", keys);
+  return keys;
+}
+
+std::string config_value(const Config& config, std::string_view key) {
+  Config copy = config;
+  Json json = write_section(copy);
+  for (const std::string& part : split_key(key, std::string(key))) {
+    if (!json.is_object() || !json.contains(part)) return "not there";
+    json = Json(json[part]);
+  }
+  return to_text(json);
 }
 
 std::string dump_config(const Config& config) {

@@ -8,6 +8,7 @@
 
 #include "fovea/core/error.h"
 #include "fovea/io/file.h"
+#include "io/json.h"
 
 namespace fovea::train {
 namespace {
@@ -32,7 +33,28 @@ void drop_incomplete_line(const std::string& path) {
               std::strerror(errno));
 }
 
+// Whether a run that goes on after `step` keeps the line.
+bool stays(const std::string& line, std::int64_t step, const std::string& place) {
+  const Json json = io::detail::parse_json<Json>(line, place);
+  FOVEA_CHECK(json.is_object() && json.contains("step") && json["step"].is_number_integer(), place,
+              ": expected an object with a step");
+  const auto at = json["step"].get<std::int64_t>();
+  return json.contains("eval") ? at < step : at <= step;
+}
+
 }  // namespace
+
+void drop_lines_after(const std::string& path, std::int64_t step) {
+  if (::access(path.c_str(), F_OK) != 0) return;
+  const std::string contents = io::read_file(path);
+  std::string kept;
+  std::int64_t number = 1;
+  for (std::size_t begin = 0, end; (end = contents.find('\n', begin)) != std::string::npos; begin = end + 1) {
+    const std::string line = contents.substr(begin, end - begin);
+    if (stays(line, step, concat("[metrics] ", path, ", line ", number++))) kept += line + "\n";
+  }
+  if (kept != contents) io::write_file(path, kept);
+}
 
 std::string training_line(std::int64_t step, const Figures& figures) {
   Json json{{"step", step}};
@@ -54,6 +76,8 @@ MetricsLog::MetricsLog(const std::string& path) : path_(path) {
 }
 
 MetricsLog::~MetricsLog() { std::fclose(file_); }
+
+void MetricsLog::flush_to_disk() { ::fdatasync(::fileno(file_)); }
 
 void MetricsLog::append(const std::string& line) {
   const bool written = std::fputs((line + "\n").c_str(), file_) >= 0 && std::fflush(file_) == 0;

@@ -24,9 +24,9 @@ int terminal_width(std::FILE* stream) {
 
 std::string progress_text(const ProgressState& state) {
   char text[160];
-  std::snprintf(text, sizeof text, "step %lld/%lld  loss %.4g  %.*f pairs/s", static_cast<long long>(state.step),
-                static_cast<long long>(state.total), state.loss, state.pairs_per_second < 10 ? 1 : 0,
-                state.pairs_per_second);
+  std::snprintf(text, sizeof text, "step %lld/%lld  loss %.4g  %.*f pairs/s  wait %.0f ms  step %.0f ms",
+                static_cast<long long>(state.step), static_cast<long long>(state.total), state.loss,
+                state.pairs_per_second < 10 ? 1 : 0, state.pairs_per_second, state.wait_ms, state.step_ms);
   return std::isfinite(state.eta_seconds) ? concat(text, "  ETA ", format_duration(state.eta_seconds)) : text;
 }
 
@@ -50,10 +50,12 @@ Progress::Progress(std::int64_t total, std::FILE* stream, double interval)
 
 Progress::~Progress() { finish(); }
 
-void Progress::update(std::int64_t step, double loss, double pairs_per_second) {
+void Progress::update(ProgressState state) {
   const double now = monotonic_seconds();
-  eta_.update(step, now);
-  state_ = {step, state_.total, loss, pairs_per_second, eta_.remaining(state_.total)};
+  eta_.update(state.step, now - excluded_);
+  state.total = state_.total;
+  state.eta_seconds = eta_.remaining(state_.total);
+  state_ = state;
   if (shown_step_ < 0 || now - shown_at_ >= interval_) show();
 }
 

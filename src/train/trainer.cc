@@ -3,120 +3,359 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <limits>
+#include <set>
 
+#include "fovea/autograd/anomaly.h"
 #include "fovea/autograd/backward.h"
+#include "fovea/core/cpu.h"
 #include "fovea/core/log.h"
 #include "fovea/core/parallel.h"
 #include "fovea/io/file.h"
-#include "fovea/train/progress.h"
+#include "fovea/nn/parameter_file.h"
+#include "fovea/ops/elementwise.h"
+#include "fovea/tensor/factory.h"
+#include "fovea/train/stop_signal.h"
+#include "train/anomaly_samples.h"
 
 namespace fovea::train {
 namespace {
 
+namespace fs = std::filesystem;
+
 constexpr int warm_steps = 2, timed_steps = 6;  // of the speed measurement
 constexpr double planned_share = 0.97;          // of the minutes; the rest absorbs slower stretches
 
-std::string prepared_folder(const std::string& folder) {
+std::string metrics_path(const Config& config) { return config.output + "/metrics.jsonl"; }
+std::string config_path(const Config& config) { return config.output + "/config.json"; }
+
+void make_run_folder(const std::string& folder) {
   FOVEA_CHECK(!folder.empty(), "[train] output is empty, expected the run folder's name");
-  const std::string metrics = folder + "/metrics.jsonl";
   std::error_code error;
-  // An empty log is what a start that failed leaves behind.
-  const bool holds_run = std::filesystem::exists(metrics, error) && !std::filesystem::is_empty(metrics, error);
-  FOVEA_CHECK(!holds_run, "[train] ", folder,
-              " already holds a run\nhint: choose another output, or move the old run away");
-  std::filesystem::create_directories(folder, error);
+  fs::create_directories(folder, error);
   FOVEA_CHECK(!error, "[train] cannot create the run folder ", folder, ": ", error.message());
-  return metrics;
 }
 
-// The values of all buffers, put back on destruction: a trial step must not move BatchNorm's statistics.
-class BufferGuard {
+void refuse_old_run(const Config& config) {
+  std::error_code error;
+  // An empty log is what a start that failed leaves behind.
+  const std::string metrics = metrics_path(config);
+  const bool holds_run = (fs::exists(metrics, error) && !fs::is_empty(metrics, error)) ||
+                         fs::exists(config.output + "/checkpoints/last", error);
+  FOVEA_CHECK(!holds_run, "[train] ", config.output,
+              " already holds a run\nhint: --resume latest continues it; or choose another output, or move the old run "
+              "away");
+}
+
+// Keys that may change when a run goes on: they change neither its weights nor its metrics.
+bool is_free(const std::string& key) {
+  static const std::set<std::string> free{
+      "output",           "data.workers",          "train.threads",    "train.save_minutes",  "train.save_steps",
+      "train.save_epochs", "train.keep_checkpoints", "train.max_bad_steps", "train.detect_anomaly", "eval.batch_size"};
+  return free.contains(key);
+}
+
+void refuse_another_run(const Config& saved, const Config& wanted) {
+  for (const std::string& key : different_keys(saved, wanted)) {
+    FOVEA_CHECK(is_free(key), "[train] ", key, " is ", config_value(wanted, key), ", the run in ", wanted.output,
+                " was started with ", config_value(saved, key),
+                "\nhint: a resumed run keeps its configuration; to go on differently, start a new run whose model is ",
+                wanted.output, "/model");
+  }
+}
+
+optim::Optimizer make_optimizer(const OptimConfig& c) {
+  if (c.name == "sgd") return {optim::Sgd{c.momentum, c.weight_decay, c.nesterov}};
+  return {optim::AdamW{c.betas[0], c.betas[1], c.eps, c.weight_decay}};
+}
+
+optim::ScheduleKind schedule_kind(const std::string& name) {
+  if (name == "const") return optim::ScheduleKind::constant;
+  return name == "const-cooldown" ? optim::ScheduleKind::constant_cooldown : optim::ScheduleKind::cosine;
+}
+
+// The values of all buffers: a step that does not count must not move BatchNorm's statistics.
+class BufferSnapshot {
  public:
-  explicit BufferGuard(const std::vector<nn::ParamEntry>& entries) {
+  explicit BufferSnapshot(const std::vector<nn::ParamEntry>& entries) {
     for (const nn::ParamEntry& entry : entries) {
       if (entry.leaf->is_buffer()) saved_.emplace_back(entry.leaf, entry.leaf->value.clone());
     }
   }
-  ~BufferGuard() {
+  void restore() {
     for (auto& [leaf, value] : saved_) leaf->value.copy_from(value);
   }
-  BufferGuard(const BufferGuard&) = delete;
-  BufferGuard& operator=(const BufferGuard&) = delete;
 
  private:
   std::vector<std::pair<std::shared_ptr<nn::ParamLeaf>, Tensor>> saved_;
 };
 
+DetectAnomaly::Names names_of(const std::vector<nn::ParamEntry>& entries) {
+  DetectAnomaly::Names names;
+  for (const nn::ParamEntry& entry : entries) {
+    if (!entry.leaf->is_buffer() && entry.begin == 0) names.emplace_back(entry.leaf->node.get(), entry.path);
+  }
+  return names;
+}
+
 }  // namespace
 
 Task::~Task() = default;
 
-Trainer::Trainer(Task& task, const Config& config)
+double Task::expected_first_loss(std::int64_t) const { return std::numeric_limits<double>::quiet_NaN(); }
+
+objectives::Loss Task::backward(std::span<const data::Batch> micro_batches, const nn::Ctx& ctx) {
+  const double share = 1.0 / static_cast<double>(micro_batches.size());
+  objectives::Loss mean;
+  double total = 0;
+  for (const data::Batch& batch : micro_batches) {
+    objectives::Loss loss = this->loss(batch, ctx);
+    fovea::backward(micro_batches.size() == 1 ? loss.total : ops::mul(loss.total, share));
+    total += share * loss.total.item();
+    mean.parts.resize(loss.parts.size());
+    for (std::size_t p = 0; p < loss.parts.size(); ++p) {
+      mean.parts[p].first = loss.parts[p].first;
+      mean.parts[p].second += share * loss.parts[p].second;
+    }
+  }
+  mean.total = full({}, total, DType::f64);
+  return mean;
+}
+
+Trainer::Trainer(Task& task, const Config& config, std::optional<std::string> resume_from)
     : task_(task),
       config_(task.resolved(config)),
       store_(task.parameters()),
-      optimizer_{config.optim.betas[0], config.optim.betas[1], config.optim.eps, config.optim.weight_decay},
-      log_(prepared_folder(config.output)) {
+      optimizer_(make_optimizer(config.optim)),
+      checkpoints_(config.output + "/checkpoints"),
+      parameter_names_(names_of(task.parameters())),
+      steps_per_epoch_(task.loader().batches_per_epoch() / config.train.accum_freq) {
+  FOVEA_CHECK(steps_per_epoch_ >= 1, "[train] train.accum_freq is ", config.train.accum_freq, ", but an epoch has ",
+              task.loader().batches_per_epoch(), " batches");
   const OptimConfig& optim = config_.optim;
   if (optim.ema_decay > 0) ema_.emplace(store_, task.parameters(), optim.ema_decay, optim.ema_warmup);
-  io::write_file(config_.output + "/config.json", dump_config(config_));
+  make_run_folder(config.output);
+  std::error_code unknown;
+  if (resume_from) {
+    if (fs::exists(config_path(config_), unknown)) refuse_another_run(load_config(config_path(config_)), config_);
+    resume(*resume_from);
+  } else {
+    refuse_old_run(config_);
+  }
+  log_.emplace(metrics_path(config_));
+  if (!planned_) io::write_file(config_path(config_), dump_config(config_));
+}
+
+// Nothing of the run folder changes before the checkpoint was read and fits.
+void Trainer::resume(const std::string& from) {
+  if (from == "latest") {
+    const std::optional<Checkpoint> checkpoint = checkpoints_.load_last();
+    if (checkpoint) {
+      restore(*checkpoint);
+    } else {
+      log::warning(config_.output, " has no checkpoint yet: the run starts from its beginning");
+    }
+  } else {
+    restore(Checkpoints::load(from));
+    checkpoints_.set_last(state_.step);
+  }
+  drop_lines_after(metrics_path(config_), state_.step);
+}
+
+void Trainer::restore(const Checkpoint& checkpoint) {
+  state_ = checkpoint.state;
+  FOVEA_CHECK(state_.samples == task_.loader().size(), "[train] split \"", config_.data.train_split, "\" of ",
+              config_.data.path, " has ", task_.loader().size(), " samples, the run was started with ", state_.samples);
+  nn::load_parameters(checkpoint.folder + "/model.safetensors", task_.parameters());
+  std::set<std::string> roles;
+  for (const auto& [name, tensor] : checkpoint.optimizer) roles.insert(name.substr(0, name.find('.')));
+  const auto stored = [&](const std::string& role, const nn::ParamEntry& entry) {
+    const auto found = checkpoint.optimizer.find(role + "." + entry.path);
+    FOVEA_CHECK(found != checkpoint.optimizer.end(), "[train] ", checkpoint.folder, "/state.safetensors has no ", role,
+                ".", entry.path);
+    return nn::from_file_layout(entry, found->second);
+  };
+  for (const std::string& role : roles) {
+    for (const nn::ParamEntry& entry : task_.parameters()) {
+      Tensor place = role == "ema" && ema_ ? ema_->average(entry) : store_.view(store_.role(role), entry);
+      if (place.defined()) place.copy_from(stored(role, entry));
+    }
+  }
+  optimizer_.set_steps(state_.optimizer_steps);
+  window_ = Window::from_numbers(state_.meters);
+  saved_step_ = state_.step;
+  make_schedule(state_.total_steps);
+  planned_ = true;
+  log::info("going on from ", checkpoint.folder);
+}
+
+io::TensorMap Trainer::optimizer_tensors() const {
+  io::TensorMap tensors;
+  for (const auto& [role, block] : store_.roles()) {
+    for (const nn::ParamEntry& entry : task_.parameters()) {
+      const Tensor part = role == "ema" ? ema_->average(entry) : store_.view(block, entry);
+      if (part.defined()) tensors.emplace(role + "." + entry.path, nn::to_file_layout(entry, part));
+    }
+  }
+  return tensors;
+}
+
+void Trainer::write_checkpoint() {
+  const double start = monotonic_seconds();
+  log_->flush_to_disk();
+  TrainState state = state_;
+  state.total_steps = schedule_.total;
+  state.optimizer_steps = optimizer_.steps();
+  state.epoch = state_.step / steps_per_epoch_;
+  state.batch = state_.step % steps_per_epoch_ * config_.train.accum_freq;
+  state.samples = task_.loader().size();
+  state.meters = window_.numbers();
+  checkpoints_.save(state, task_.parameters(), optimizer_tensors(), config_.train.keep_checkpoints);
+  saved_step_ = state_.step;
+  saved_at_ = monotonic_seconds();
+  state_.saving_seconds += saved_at_ - start;
+}
+
+bool Trainer::try_to_write_checkpoint() {
+  try {
+    write_checkpoint();
+    return true;
+  } catch (const Error& error) {
+    saved_at_ = monotonic_seconds();  // the next attempt comes at its time
+    log::warning("no checkpoint of step ", state_.step, " could be saved; ",
+                 saved_step_ >= 0 ? concat("that of step ", saved_step_, " is still there, ") : "", "training goes on\n",
+                 error.what());
+    return false;
+  }
+}
+
+void Trainer::describe() {
+  std::string facts;
+  for (const auto& [label, value] : task_.facts()) facts += concat("; ", label, " ", value);
+  log::info(cpu::to_string(cpu::active_isa()), ", ", num_threads(), num_threads() == 1 ? " thread" : " threads", ", ",
+            config_.train.precision, facts);
+  const std::int64_t trained = nn::count_parameters(task_.parameters());
+  std::int64_t all = 0;
+  for (const nn::ParamEntry& entry : task_.parameters()) all += entry.leaf->is_buffer() ? 0 : entry.value().numel();
+  if (trained != all) log::info(format_count(trained), " of ", format_count(all), " parameters are trained");
 }
 
 double Trainer::measure_step_seconds() {
-  const BufferGuard guard(task_.parameters());
-  task_.loader().restart(0, 0);
+  BufferSnapshot statistics(task_.parameters());
+  go_to_step(0);
   double start = 0;
   for (int i = 0; i < warm_steps + timed_steps; ++i) {
     if (i == warm_steps) start = monotonic_seconds();
-    const data::Batch batch = task_.loader().next();
     StepResult trial;
-    backward_pass(batch, trial);
+    backward_pass(next_batches(), trial);
   }
+  statistics.restore();
   return (monotonic_seconds() - start) / timed_steps;
 }
 
-std::int64_t Trainer::plan_steps() {
-  const std::int64_t per_epoch = task_.loader().batches_per_epoch();
-  if (config_.train.minutes <= 0) return config_.train.epochs * per_epoch;
+void Trainer::plan() {
+  const TrainConfig& c = config_.train;
+  if (c.minutes <= 0) return make_schedule(c.epochs * steps_per_epoch_);
   const double start = monotonic_seconds();
   const double seconds = measure_step_seconds();
-  const double left = planned_share * 60 * config_.train.minutes - (monotonic_seconds() - start);
+  const double left = planned_share * 60 * c.minutes - (monotonic_seconds() - start);
   const auto steps = static_cast<std::int64_t>(left / seconds);
-  const std::int64_t epochs = steps / per_epoch;
-  return std::max<std::int64_t>(1, epochs >= 2 ? epochs * per_epoch : steps);
+  const std::int64_t epochs = steps / steps_per_epoch_;
+  make_schedule(std::max<std::int64_t>(1, epochs >= 2 ? epochs * steps_per_epoch_ : steps));
+}
+
+void Trainer::make_schedule(std::int64_t total) {
+  const ScheduleConfig& c = config_.schedule;
+  const auto cooldown = static_cast<std::int64_t>(c.cooldown_epochs * static_cast<double>(steps_per_epoch_) + 0.5);
+  FOVEA_CHECK(cooldown <= total, "[train] schedule.cooldown_epochs is ", c.cooldown_epochs, ", the whole run has ",
+              static_cast<double>(total) / static_cast<double>(steps_per_epoch_), " epochs");
+  schedule_ = {schedule_kind(c.kind), config_.optim.lr, c.warmup(total), total, cooldown, c.cooldown_end,
+               c.cooldown_power};
+}
+
+void Trainer::go_to_step(std::int64_t step) {
+  task_.loader().restart(step / steps_per_epoch_, step % steps_per_epoch_ * config_.train.accum_freq);
+}
+
+// Those of one step. Batches at the end of an epoch that do not fill a step are left out.
+std::vector<data::Batch> Trainer::next_batches() {
+  const std::int64_t used = steps_per_epoch_ * config_.train.accum_freq;
+  std::vector<data::Batch> batches;
+  while (static_cast<std::int64_t>(batches.size()) < config_.train.accum_freq) {
+    data::Batch batch = task_.loader().next();
+    if (batch.index < used) batches.push_back(std::move(batch));
+  }
+  return batches;
 }
 
 // Leaves the gradients in the store and returns their norm.
-double Trainer::backward_pass(const data::Batch& batch, StepResult& result) {
+double Trainer::backward_pass(std::span<const data::Batch> batches, StepResult& result) {
   nn::Ctx ctx;
   ctx.training = true;
   store_.clear_gradients();
-  result.loss = task_.loss(batch, ctx);
-  backward(result.loss.total);
-  result.loss.total = result.loss.total.detach();
+  result.loss = task_.backward(batches, ctx);
   store_.complete_gradients();
   return optim::gradient_norm(store_);
 }
 
-Trainer::StepResult Trainer::step(const data::Batch& batch) {
+Trainer::StepResult Trainer::step(std::span<const data::Batch> batches) {
   StepResult result;
-  result.grad_norm = backward_pass(batch, result);
-  FOVEA_CHECK(std::isfinite(result.loss.total.item()) && std::isfinite(result.grad_norm), "[train] the loss is ",
-              result.loss.total.item(), " and the gradient's norm ", result.grad_norm, " at step ",
-              optimizer_.steps + 1, "\nhint: lower optim.lr, or set train.grad_clip_norm");
-  result.lr = schedule_(optimizer_.steps);
-  optimizer_.step(store_, result.lr, optim::clip_factor(result.grad_norm, config_.train.grad_clip_norm));
-  task_.after_step();
-  if (ema_) ema_->update(optimizer_.steps);
+  BufferSnapshot statistics(task_.parameters());
+  try {
+    std::optional<DetectAnomaly> checks;
+    if (config_.train.detect_anomaly) checks.emplace(parameter_names_);
+    result.grad_norm = backward_pass(batches, result);
+  } catch (const AnomalyError& error) {
+    fail(error.what(), "\nat step ", state_.step + 1, ", ", samples_of(error.anomaly(), batches, task_));
+  }
+  result.lr = schedule_(state_.step);
+  result.finite = std::isfinite(result.loss.total.item()) && std::isfinite(result.grad_norm);
+  ++state_.step;
+  if (result.finite) {
+    update_weights(result);
+  } else {
+    statistics.restore();
+    note_bad_step(result);
+  }
   return result;
 }
 
-std::vector<SplitScores> Trainer::evaluate(std::int64_t at_step) {
+void Trainer::update_weights(StepResult& result) {
+  optimizer_.step(store_, result.lr, optim::clip_factor(result.grad_norm, config_.train.grad_clip_norm));
+  task_.after_step();
+  if (ema_) ema_->update(optimizer_.steps());
+  state_.bad_in_a_row = 0;
+}
+
+void Trainer::note_bad_step(const StepResult& result) {
+  constexpr std::int64_t named = 10;
+  ++state_.skipped_steps;
+  ++state_.bad_in_a_row;
+  const std::string what = concat("the loss is ", result.loss.total.item(), " and the gradient's norm ",
+                                  result.grad_norm, " at step ", state_.step);
+  FOVEA_CHECK(state_.bad_in_a_row < config_.train.max_bad_steps, "[train] ", what, ", step ", state_.bad_in_a_row,
+              " in a row that is not finite\nhint: lower optim.lr, lengthen the warm-up, or set train.grad_clip_norm; ",
+              "--resume latest --detect-anomaly names the operation that gives the first such number");
+  if (state_.skipped_steps <= named) log::warning(what, ": the step is skipped");
+  if (state_.skipped_steps == named) log::warning("further skipped steps are counted in metrics.jsonl only");
+}
+
+// Evaluates all splits; false when a stop was requested before it was over, and nothing is logged then.
+bool Trainer::evaluate() {
+  const double start = monotonic_seconds();
   const optim::EmaScope averages(ema_ ? &*ema_ : nullptr);
   std::vector<SplitScores> scores;
-  for (const std::string& split : config_.eval.splits) scores.push_back(task_.evaluate(split));
-  if (!scores.empty()) log_.write_evaluation(at_step, scores);
-  return scores;
+  for (const std::string& split : config_.eval.splits) {
+    if (stop_requested()) return false;
+    scores.push_back(task_.evaluate(split));
+  }
+  if (scores.empty()) return true;
+  log_->write_evaluation(state_.step, scores);
+  const double seconds = monotonic_seconds() - start;
+  state_.evaluation_seconds += seconds;
+  log::info("step ", state_.step, ": ", scores.size(), scores.size() == 1 ? " split" : " splits", " scored in ",
+            format_duration(seconds));
+  return true;
 }
 
 void Trainer::save_model() {
@@ -124,74 +363,152 @@ void Trainer::save_model() {
   task_.save(config_.output + "/model");
 }
 
-void Trainer::report(double seconds) const {
+void Trainer::report() const {
   Facts facts = task_.facts();
   facts.emplace_back("Steps", format_count(schedule_.total));
-  facts.emplace_back("Batch size", format_count(config_.data.batch_size));
-  facts.emplace_back("Training time", format_duration(seconds));
+  if (state_.skipped_steps > 0) facts.emplace_back("Steps skipped", format_count(state_.skipped_steps));
+  facts.emplace_back("Batch size", format_count(config_.data.batch_size * config_.train.accum_freq));
+  facts.emplace_back("Training time", format_duration(state_.training_seconds));
+  if (state_.evaluation_seconds > 0) facts.emplace_back("Evaluation time", format_duration(state_.evaluation_seconds));
   if (const std::int64_t skipped = task_.loader().skipped(); skipped > 0)
     facts.emplace_back("Pictures that could not be used", format_count(skipped));
   // With or without a slash at its end.
-  const std::filesystem::path folder = (std::filesystem::path(config_.output) / "").parent_path();
+  const fs::path folder = (fs::path(config_.output) / "").parent_path();
   write_report(config_.output, "fovea: " + folder.filename().string(), facts, task_.examples());
 }
 
 void Trainer::Window::add(const StepResult& result) {
+  if (!result.finite) return;
   loss.add(result.loss.total.item());
   grad_norm.add(result.grad_norm);
   parts.resize(result.loss.parts.size());
   for (std::size_t p = 0; p < parts.size(); ++p) parts[p].add(result.loss.parts[p].second);
 }
 
-void Trainer::log_step(std::int64_t step, double epoch, const StepResult& result, const Window& window) {
-  Figures figures{{"epoch", epoch}, {"loss", window.loss.value()}};
-  for (std::size_t p = 0; p < window.parts.size(); ++p)
-    figures.emplace_back(result.loss.parts[p].first, window.parts[p].value());
-  for (const auto& figure : task_.figures()) figures.push_back(figure);
-  figures.insert(figures.end(), {{"lr", result.lr},
-                                 {"grad_norm", window.grad_norm.value()},
-                                 {"pairs_per_s", window.timer.pairs_per_second()},
-                                 {"data_wait_ms", window.timer.data_wait_ms()},
-                                 {"step_ms", window.timer.step_ms()}});
-  log_.write_training(step, figures);
+std::vector<double> Trainer::Window::numbers() const {
+  const std::array<double, 4> times = timer.numbers();
+  std::vector<double> all(times.begin(), times.end());
+  const auto put = [&](const Average& average) { all.insert(all.end(), {average.sum(), average.weight()}); };
+  put(loss);
+  put(grad_norm);
+  for (const Average& part : parts) put(part);
+  return all;
 }
 
-void Trainer::train(std::int64_t total, std::int64_t per_epoch) {
-  const std::int64_t between_evaluations = config_.eval.every_epochs * per_epoch;
-  Progress progress(total);
+Trainer::Window Trainer::Window::from_numbers(const std::vector<double>& numbers) {
+  constexpr std::size_t fixed = 8;
   Window window;
-  for (std::int64_t i = 1; i <= total; ++i) {
-    const double asked = monotonic_seconds();
-    const data::Batch batch = task_.loader().next();
-    const double received = monotonic_seconds();
-    const StepResult result = step(batch);
-    window.timer.add(batch.size(), received - asked, monotonic_seconds() - received);
-    window.add(result);
-    progress.update(i, window.loss.value(), window.timer.pairs_per_second());
-    if (i % config_.train.log_every == 0 || i == total) {
-      log_step(i, static_cast<double>(i) / static_cast<double>(per_epoch), result, window);
-      window = {};
-    }
-    if (between_evaluations > 0 && i % between_evaluations == 0 && i < total) {
-      progress.clear();
-      evaluate(i);
-    }
+  if (numbers.size() < fixed) return window;
+  window.timer = StepTimer::from_numbers({numbers[0], numbers[1], numbers[2], numbers[3]});
+  window.loss = {numbers[4], numbers[5]};
+  window.grad_norm = {numbers[6], numbers[7]};
+  for (std::size_t i = fixed; i + 1 < numbers.size(); i += 2) window.parts.push_back({numbers[i], numbers[i + 1]});
+  return window;
+}
+
+void Trainer::log_step(const StepResult& result) {
+  // Without a step that counted, the means are not numbers (null in the file).
+  const auto mean = [](const Average& a) { return a.weight() > 0 ? a.value() : std::nan(""); };
+  const double epoch = static_cast<double>(state_.step) / static_cast<double>(steps_per_epoch_);
+  Figures figures{{"epoch", epoch}, {"loss", mean(window_.loss)}};
+  for (std::size_t p = 0; p < window_.parts.size(); ++p)
+    figures.emplace_back(result.loss.parts[p].first, mean(window_.parts[p]));
+  for (const auto& figure : task_.figures()) figures.push_back(figure);
+  figures.insert(figures.end(), {{"lr", result.lr},
+                                 {"grad_norm", mean(window_.grad_norm)},
+                                 {"pairs_per_s", window_.timer.pairs_per_second()},
+                                 {"data_wait_ms", window_.timer.data_wait_ms()},
+                                 {"step_ms", window_.timer.step_ms()}});
+  if (state_.skipped_steps > 0) figures.emplace_back("skipped_steps", static_cast<double>(state_.skipped_steps));
+  log_->write_training(state_.step, figures);
+}
+
+void Trainer::check_first_loss(const StepResult& result, std::int64_t samples) const {
+  const double expected = task_.expected_first_loss(samples), loss = result.loss.total.item();
+  if (std::isnan(expected) || !result.finite) return;
+  log::info("first loss ", loss, "; guessing among ", samples, " gives ", expected);
+  constexpr double low_share = 0.5, above = 4;
+  if (loss < low_share * expected || loss > expected + above) {
+    log::warning("the first loss is far from that of an untrained model: data, normalisation or temperature may be "
+                 "wrong");
   }
 }
 
-void Trainer::run() {
+void Trainer::timed_step(Progress& progress) {
+  const double asked = monotonic_seconds();
+  const std::vector<data::Batch> batches = next_batches();
+  const double received = monotonic_seconds();
+  const StepResult result = step(batches);
+  const double done = monotonic_seconds();
+  std::int64_t samples = 0;
+  for (const data::Batch& batch : batches) samples += batch.size();
+  if (state_.step == 1) check_first_loss(result, samples);
+  window_.timer.add(samples, received - asked, done - received);
+  window_.add(result);
+  state_.training_seconds += done - asked;
+  const StepTimer& timer = window_.timer;
+  progress.update({state_.step, 0, window_.loss.value(), timer.pairs_per_second(), timer.data_wait_ms(),
+                   timer.step_ms(), 0});
+  if (state_.step % config_.train.log_every == 0 || state_.step == schedule_.total) {
+    log_step(result);
+    window_ = {};
+  }
+}
+
+bool Trainer::checkpoint_is_due() const {
+  const TrainConfig& c = config_.train;
+  const auto every = [this](std::int64_t steps) { return steps > 0 && state_.step % steps == 0; };
+  return every(c.save_steps) || every(c.save_epochs * steps_per_epoch_) || state_.step == schedule_.total ||
+         (c.save_minutes > 0 && monotonic_seconds() - saved_at_ >= 60 * c.save_minutes);
+}
+
+bool Trainer::evaluation_is_due() const {
+  const std::int64_t between = config_.eval.every_epochs * steps_per_epoch_;
+  return between > 0 && state_.step > 0 && state_.step % between == 0 && state_.step < schedule_.total;
+}
+
+// Checkpoints come before the evaluation of the same step: a run that goes on from one evaluates first. False when a
+// stop was requested.
+bool Trainer::train() {
+  Progress progress(schedule_.total);
+  const auto aside = [&](auto&& action) {
+    progress.clear();
+    const double start = monotonic_seconds();
+    action();
+    progress.exclude(monotonic_seconds() - start);
+  };
+  if (planned_ && evaluation_is_due()) aside([&] { evaluate(); });
+  while (state_.step < schedule_.total && !stop_requested()) {
+    timed_step(progress);
+    if (checkpoint_is_due()) aside([&] { try_to_write_checkpoint(); });
+    if (evaluation_is_due()) aside([&] { evaluate(); });
+  }
+  progress.finish();
+  return !stop_requested();
+}
+
+bool Trainer::run() {
   if (config_.train.threads > 0) set_num_threads(static_cast<int>(config_.train.threads));
-  const std::int64_t total = plan_steps(), per_epoch = task_.loader().batches_per_epoch();
-  schedule_ = {config_.optim.lr, config_.schedule.warmup(total), total};
-  task_.loader().restart(0, 0);
-  log::info(total, " steps of ", config_.data.batch_size, " pairs, ", static_cast<double>(10 * total / per_epoch) / 10,
-            " epochs");
-  const double start = monotonic_seconds();
-  train(total, per_epoch);
-  const double seconds = monotonic_seconds() - start;
-  save_model();
-  evaluate(total);
-  report(seconds);
+  describe();
+  saved_at_ = monotonic_seconds();
+  if (!planned_) {
+    plan();
+    write_checkpoint();  // the plan, and whether checkpoints can be written at all
+  }
+  go_to_step(state_.step);
+  log::info(schedule_.total, " steps of ", config_.data.batch_size * config_.train.accum_freq, " pairs, ",
+            static_cast<double>(10 * schedule_.total / steps_per_epoch_) / 10, " epochs",
+            state_.step > 0 ? concat("; ", state_.step, " are done") : "");
+  if (train()) {
+    save_model();
+    if (evaluate()) {
+      report();
+      return true;
+    }
+  }
+  if (saved_step_ != state_.step) write_checkpoint();
+  log::info("stopped after step ", state_.step, " of ", schedule_.total, "; a checkpoint is saved in ", config_.output);
+  return false;
 }
 
 }  // namespace fovea::train

@@ -66,6 +66,7 @@ TEST(Config, ReadsEveryKeyAndWritesItBack) {
     "batch_size": 3,
     "max_pixels": 1000,
     "workers": 0,
+    "tokenizer": "k",
     "transform": {
       "size": 64
     }
@@ -75,26 +76,49 @@ TEST(Config, ReadsEveryKeyAndWritesItBack) {
     "label_smoothing": 0.25
   },
   "optim": {
+    "name": "sgd",
     "lr": 0.25,
     "betas": [
       0.5,
       0.75
     ],
     "eps": 1e-08,
+    "momentum": 0.5,
+    "nesterov": true,
     "weight_decay": 0.125,
+    "no_decay": [
+      "n"
+    ],
+    "image_layer_decay": 0.75,
+    "text_layer_decay": 0.5,
     "ema_decay": 0.5,
     "ema_warmup": false
   },
   "schedule": {
-    "kind": "cosine",
+    "kind": "const",
     "warmup_fraction": 0.5,
-    "warmup_steps": 7
+    "warmup_steps": 7,
+    "cooldown_epochs": 1.5,
+    "cooldown_end": 0.25,
+    "cooldown_power": 2.0
   },
   "train": {
     "epochs": 5,
     "minutes": 1.5,
+    "accum_freq": 4,
     "grad_clip_norm": 0.0,
+    "lock_image": true,
+    "lock_text": true,
+    "freeze": [
+      "f"
+    ],
     "log_every": 2,
+    "max_bad_steps": 8,
+    "detect_anomaly": true,
+    "save_minutes": 0.5,
+    "save_steps": 6,
+    "save_epochs": 7,
+    "keep_checkpoints": 3,
     "seed": 18446744073709551615,
     "threads": 2,
     "precision": "f64"
@@ -142,7 +166,7 @@ TEST(Config, UnknownKeysNameTheirPathAndTheNearestKey) {
   EXPECT_EQ(error_of(R"({"optimizer": {}})"), "[config] file.json: unknown key optimizer\nhint: did you mean optim?");
   EXPECT_EQ(error_of(R"({"schedule": {"xxxxxxxxxxxx": 1}})"),
             "[config] file.json: unknown key schedule.xxxxxxxxxxxx\n"
-            "hint: known keys are kind, warmup_fraction, warmup_steps");
+            "hint: known keys are kind, warmup_fraction, warmup_steps, cooldown_epochs, cooldown_end, cooldown_power");
 }
 
 TEST(Config, WrongValuesAreRefusedNamingPathAndExpectation) {
@@ -167,7 +191,7 @@ TEST(Config, WrongValuesAreRefusedNamingPathAndExpectation) {
       {R"({"optim": {"betas": [0.9, 1]}})", "optim.betas.1 is 1, expected a number from 0 to below 1"},
       {R"({"optim": {"weight_decay": -0.5}})", "optim.weight_decay is -0.5, expected a number from 0"},
       {R"({"schedule": {"warmup_fraction": 2}})", "schedule.warmup_fraction is 2, expected a number from 0 to 1"},
-      {R"({"schedule": {"kind": "step"}})", "schedule.kind is \"step\", expected one of cosine"},
+      {R"({"schedule": {"kind": "step"}})", "schedule.kind is \"step\", expected one of cosine, const, const-cooldown"},
       {R"({"objective": {"name": "x"}})", "objective.name is \"x\", expected one of info_nce"}};
   for (const auto& [json, message] : wrong) {
     EXPECT_EQ(error_of(json), std::string("[config] file.json: ") + message);

@@ -28,23 +28,24 @@ std::size_t count_lines(const std::string& text) {
 }
 
 TEST(Progress, TextHoldsTheFigures) {
-  EXPECT_EQ(progress_text({120, 480, 3.21449, 412.3, 252}), "step 120/480  loss 3.214  412 pairs/s  ETA 4:12 min");
-  EXPECT_EQ(progress_text({1, 9, 12, 4.25, NAN}), "step 1/9  loss 12  4.2 pairs/s");
-  EXPECT_EQ(progress_text({1, 9, NAN, 0, 0}), "step 1/9  loss nan  0.0 pairs/s  ETA 0 s");
+  EXPECT_EQ(progress_text({120, 480, 3.21449, 412.3, 3.4, 610.5, 252}),
+            "step 120/480  loss 3.214  412 pairs/s  wait 3 ms  step 610 ms  ETA 4:12 min");
+  EXPECT_EQ(progress_text({1, 9, 12, 4.25, 0, 0, NAN}), "step 1/9  loss 12  4.2 pairs/s  wait 0 ms  step 0 ms");
+  EXPECT_EQ(progress_text({1, 9, NAN, 0, 0, 0, 0}), "step 1/9  loss nan  0.0 pairs/s  wait 0 ms  step 0 ms  ETA 0 s");
 }
 
 TEST(Progress, BarFillsTheWidthInProportion) {
-  const ProgressState half{5, 10, 1, 100, 60};
+  const ProgressState half{5, 10, 1, 100, 1, 2, 60};
   const std::string text = progress_text(half);
   const int width = static_cast<int>(text.size()) + 23;
   EXPECT_EQ(progress_bar(half, width), "[##########..........] " + text);
   EXPECT_EQ(progress_bar(half, width).size(), static_cast<std::size_t>(width));
-  EXPECT_EQ(progress_bar({10, 10, 1, 100, 60}, 400).substr(0, 22), "[" + std::string(20, '#') + "]");
-  EXPECT_EQ(progress_bar({0, 0, 1, 100, 60}, 400).substr(0, 22), "[" + std::string(20, '.') + "]");
+  EXPECT_EQ(progress_bar({10, 10, 1, 100, 1, 2, 60}, 400).substr(0, 22), "[" + std::string(20, '#') + "]");
+  EXPECT_EQ(progress_bar({0, 0, 1, 100, 1, 2, 60}, 400).substr(0, 22), "[" + std::string(20, '.') + "]");
 }
 
 TEST(Progress, NeverExceedsTheWidth) {
-  const ProgressState state{123456, 999999, 1.234e-5, 123456, 99999};
+  const ProgressState state{123456, 999999, 1.234e-5, 123456, 1234, 5678, 99999};
   for (int width = 0; width < 150; ++width)
     EXPECT_LE(progress_bar(state, width).size(), static_cast<std::size_t>(width));
   EXPECT_EQ(progress_bar(state, 11), "step 123456");
@@ -54,19 +55,19 @@ TEST(Progress, PlainLinesAreSparseButEndWithTheLastStep) {
   const File file(std::tmpfile(), &std::fclose);
   {
     Progress progress(100, file.get(), 3600);
-    for (int step = 1; step <= 100; ++step) progress.update(step, 1.0 / step, 50);
+    for (int step = 1; step <= 100; ++step) progress.update({step, 0, 1.0 / step, 50, 1, 2});
     progress.clear();
   }
   const std::string text = contents_of(file.get());
   EXPECT_EQ(count_lines(text), 2u) << text;
   EXPECT_EQ(text.substr(0, 10), "step 1/100");
-  EXPECT_NE(text.find("\nstep 100/100  loss 0.01  50 pairs/s  ETA 0 s\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("\nstep 100/100  loss 0.01  50 pairs/s  wait 1 ms  step 2 ms  ETA 0 s\n"), std::string::npos) << text;
 }
 
 TEST(Progress, PlainLinesComeAtTheInterval) {
   const File file(std::tmpfile(), &std::fclose);
   Progress progress(3, file.get(), 0);
-  for (int step = 1; step <= 3; ++step) progress.update(step, 1, 1);
+  for (int step = 1; step <= 3; ++step) progress.update({step, 0, 1, 1, 1, 1});
   progress.finish();
   EXPECT_EQ(count_lines(contents_of(file.get())), 3u);
 }
@@ -87,15 +88,15 @@ TEST(Progress, ATerminalsLineIsWrittenOverAndFitsIt) {
   ASSERT_EQ(::ioctl(master, TIOCSWINSZ, &size), 0);
   {
     Progress progress(2, terminal.get(), 3600);
-    progress.update(1, 1, 1);
-    progress.update(2, 1, 1);
+    progress.update({1, 0, 1, 1});
+    progress.update({2, 0, 1, 1});
   }
   char buffer[1024];
   const ssize_t count = ::read(master, buffer, sizeof buffer);
   ::close(master);
   ASSERT_GT(count, 0);
   const std::string text(buffer, static_cast<std::size_t>(count));
-  const std::string first = "\r\x1b[K" + progress_bar({1, 2, 1, 1, NAN}, 89);
+  const std::string first = "\r\x1b[K" + progress_bar({1, 2, 1, 1, 0, 0, NAN}, 89);
   EXPECT_EQ(text.substr(0, first.size()), first);
   EXPECT_EQ(count_lines(text), 1u);
   EXPECT_EQ(text.back(), '\n');

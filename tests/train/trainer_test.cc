@@ -1,115 +1,19 @@
 // Whole runs on a tiny data set: the same bits, learning, what is written, and every way to start a run wrongly.
 #include "fovea/train/trainer.h"
 
-#include <gtest/gtest.h>
-
 #include <cmath>
 #include <cstring>
 #include <map>
-#include <nlohmann/json.hpp>
-#include <sstream>
 
-#include "../support/error_of.h"
-#include "../support/tiny_clip.h"
-#include "fovea/core/log.h"
-#include "fovea/core/parallel.h"
 #include "fovea/eval/clip_retrieval.h"
-#include "fovea/io/file.h"
 #include "fovea/models/clip_folder.h"
 #include "fovea/objectives/info_nce.h"
 #include "fovea/ops/elementwise.h"
-#include "fovea/train/clip_task.h"
+#include "fovea/tensor/reduce.h"
+#include "trainer_run.h"
 
 namespace fovea::train {
 namespace {
-
-using Json = nlohmann::ordered_json;
-using tests::tiny_resnet_cbow;
-using tests::tiny_vit_transformer;
-
-std::vector<Json> lines_of(const std::string& path) {
-  std::istringstream in(io::read_file(path));
-  std::vector<Json> lines;
-  for (std::string line; std::getline(in, line);) lines.push_back(Json::parse(line));
-  return lines;
-}
-
-// Training lines without what depends on the clock.
-std::vector<Json> without_timings(std::vector<Json> lines) {
-  for (Json& line : lines) {
-    for (const char* key : {"pairs_per_s", "data_wait_ms", "step_ms"}) line.erase(key);
-  }
-  return lines;
-}
-
-std::vector<double> losses(const std::vector<Json>& lines) {
-  std::vector<double> found;
-  for (const Json& line : lines) {
-    if (line.contains("loss")) found.push_back(line["loss"].get<double>());
-  }
-  return found;
-}
-
-using tests::error_of;
-
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-
-// What a run leaves behind.
-struct Outcome {
-  std::string folder;
-  std::vector<Json> lines;
-  std::string weights;  // bytes of model.safetensors
-  std::int64_t steps = 0;
-};
-
-class TrainerRun : public ::testing::Test {
- protected:
-  TrainerRun() {
-    log::set_quiet(true);
-    set_num_threads(1);  // more would only wait for each other on models of this size
-  }
-  ~TrainerRun() override {
-    log::set_quiet(false);
-    set_num_threads(threads_before_);
-  }
-
-  // 16 pairs, one batch an epoch, every step logged.
-  Config config(const std::string& model = tiny_resnet_cbow) const {
-    Config c;
-    c.model = model;
-    c.data.path = data_.path();
-    c.data.batch_size = 16;
-    c.optim.lr = 3e-3;
-    c.train.epochs = 4;
-    c.train.log_every = 1;
-    c.eval.splits = {};
-    return c;
-  }
-
-  std::string new_folder() { return runs_ / std::to_string(runs_made_++); }
-
-  Outcome run(Config c) {
-    c.output = new_folder();
-    ClipTask task(c);
-    return run(task, c);
-  }
-  static Outcome run(Task& task, const Config& c) {
-    Trainer trainer(task, c);
-    trainer.run();
-    return {c.output, lines_of(c.output + "/metrics.jsonl"), io::read_file(c.output + "/model/model.safetensors"),
-            trainer.total_steps()};
-  }
-
-  const tests::TinyData data_;
-  const tests::TempFolder runs_;
-  int runs_made_ = 0;
-  const int threads_before_ = num_threads();
-};
-
-void expect_same_run(const Outcome& a, const Outcome& b) {
-  EXPECT_EQ(without_timings(a.lines), without_timings(b.lines));
-  EXPECT_TRUE(a.weights == b.weights) << "the final weights differ";
-}
 
 TEST_F(TrainerRun, TheSameSeedGivesTheSameBitsWithAnyThreadsAndWorkers) {
   for (const char* model : {tiny_resnet_cbow, tiny_vit_transformer}) {
@@ -255,7 +159,8 @@ TEST_F(TrainerRun, ARunIsNeverOverwritten) {
   ClipTask task(c);
   const std::string error = error_of([&] { Trainer trainer(task, c); });
   EXPECT_EQ(error, concat("[train] ", first.folder,
-                          " already holds a run\nhint: choose another output, or move the old run away"));
+                          " already holds a run\nhint: --resume latest continues it; or choose another output, or move ",
+                          "the old run away"));
   EXPECT_EQ(lines_of(c.output + "/metrics.jsonl"), first.lines);
   EXPECT_EQ(io::read_file(c.output + "/config.json"), config_before);
   EXPECT_TRUE(io::read_file(c.output + "/model/model.safetensors") == first.weights);
@@ -311,28 +216,96 @@ TEST_F(TrainerRun, FrozenParametersStay) {
   EXPECT_EQ(moved, 4);  // the embedding, both projections, the temperature
 }
 
-TEST_F(TrainerRun, ALossThatIsNotFiniteEndsTheRunAndKeepsTheLog) {
-  struct NanFromThirdStep {
-    int* calls;
-    objectives::Loss operator()(const objectives::Embeddings& e, const nn::Ctx& ctx) const {
-      objectives::Loss loss = objectives::InfoNce{}(e, ctx);
-      if (++*calls == 3) loss.total = ops::mul(loss.total, std::nan(""));
-      return loss;
-    }
-  };
+// InfoNCE whose loss is NaN at some of its calls.
+struct SometimesNan {
+  int* calls;
+  int first, last;
+  objectives::Loss operator()(const objectives::Embeddings& e, const nn::Ctx& ctx) const {
+    objectives::Loss loss = objectives::InfoNce{}(e, ctx);
+    ++*calls;
+    if (*calls >= first && *calls <= last) loss.total = ops::mul(loss.total, std::nan(""));
+    return loss;
+  }
+};
+
+TEST_F(TrainerRun, AStepThatIsNotFiniteIsSkippedAndCounted) {
   Config c = config();
+  c.train.epochs = 5;
+  c.optim.ema_decay = 0.5;
+  const auto after = [&](std::int64_t epochs, int bad_from, int bad_to) {
+    c.train.epochs = epochs;
+    c.schedule.kind = "const";  // so that the number of steps does not matter
+    c.schedule.warmup_fraction = 0;
+    c.output = new_folder();
+    int calls = 0;
+    ClipTask task(c, SometimesNan{&calls, bad_from, bad_to});
+    return run(task, c);
+  };
+  // The last step changes nothing: weights, moments, averages and running statistics are those of one step less.
+  const Outcome skipped = after(3, 3, 3), shorter = after(2, 0, 0);
+  EXPECT_TRUE(skipped.weights == shorter.weights);
+  ASSERT_EQ(skipped.lines.size(), 3u);
+  EXPECT_TRUE(skipped.lines[2]["loss"].is_null());
+  EXPECT_EQ(skipped.lines[2]["skipped_steps"], 1);
+  EXPECT_FALSE(skipped.lines[1].contains("skipped_steps"));
+  EXPECT_TRUE(contains(io::read_file(skipped.folder + "/report.html"), "<dt>Steps skipped</dt><dd>1</dd>"));
+  // Training goes on after it.
+  const Outcome later = after(5, 2, 3);
+  EXPECT_GT(later.lines[3]["loss"].get<double>(), 0);
+  EXPECT_EQ(later.lines[4]["skipped_steps"], 2);
+  EXPECT_FALSE(later.weights == shorter.weights);
+}
+
+TEST_F(TrainerRun, TooManyBadStepsInARowEndTheRunAndKeepTheLog) {
+  Config c = config();
+  c.train.epochs = 20;
+  c.train.max_bad_steps = 3;
   c.output = new_folder();
   int calls = 0;
-  ClipTask task(c, NanFromThirdStep{&calls});
+  ClipTask task(c, SometimesNan{&calls, 3, 100});
   Trainer trainer(task, c);
   const std::string error = error_of([&] { trainer.run(); });
   EXPECT_TRUE(contains(error, "[train] the loss is nan")) << error;
-  EXPECT_TRUE(contains(error, "at step 3\nhint: lower optim.lr")) << error;
-  EXPECT_EQ(lines_of(c.output + "/metrics.jsonl").size(), 2u);
+  EXPECT_TRUE(contains(error, "at step 5, step 3 in a row that is not finite\nhint: lower optim.lr")) << error;
+  EXPECT_EQ(lines_of(c.output + "/metrics.jsonl").size(), 4u);
   for (const nn::ParamEntry& entry : task.parameters()) {
-    if (entry.leaf->is_buffer()) continue;
     EXPECT_TRUE(std::isfinite(entry.value().at(0))) << entry.path;
   }
+}
+
+TEST_F(TrainerRun, AnomalyDetectionNamesOperationModuleAndSample) {
+  Config c = config(tiny_vit_transformer);
+  c.train.detect_anomaly = true;
+  c.data.batch_size = 8;
+  const auto error_with = [&](const std::string& parameter) {
+    c.output = new_folder();
+    ClipTask task(c);
+    for (const nn::ParamEntry& entry : task.parameters()) {
+      if (entry.path == parameter) entry.value().fill(std::nan(""));
+    }
+    Trainer trainer(task, c);
+    return error_of([&] { trainer.run(); });
+  };
+  const std::string weight = error_with("vision_model.encoder.layers.0.mlp.fc1.weight");
+  EXPECT_TRUE(contains(weight, "with vision_model.encoder.layers.0.mlp.fc1.weight gives nan at element ")) << weight;
+  EXPECT_TRUE(contains(weight, "; vision_model.encoder.layers.0.mlp.fc1.weight is not finite already")) << weight;
+  EXPECT_TRUE(contains(weight, "\nat step 1, sample ")) << weight;
+
+  c.output = new_folder();
+  int calls = 0;
+  ClipTask task(c, SometimesNan{&calls, 2, 2});
+  Trainer trainer(task, c);
+  const std::string loss = error_of([&] { trainer.run(); });
+  EXPECT_TRUE(contains(loss, "[anomaly] [mul] after the operation with logit_scale gives nan at element 0 of ()"))
+      << loss;
+  EXPECT_TRUE(contains(loss, "\nat step 2, one of samples ")) << loss;
+}
+
+TEST_F(TrainerRun, AnomalyDetectionChangesNoBit) {
+  Config c = config(tiny_vit_transformer);
+  const Outcome plain = run(c);
+  c.train.detect_anomaly = true;
+  expect_same_run(run(c), plain);
 }
 
 TEST_F(TrainerRun, AveragedWeightsAreWhatIsSavedAndScored) {
@@ -405,6 +378,142 @@ TEST_F(TrainerRun, AllSplitsButTheTrainingSplitAreScoredUnlessTheConfigurationSa
   for (const auto& [split, scores] : scored.lines.back()["eval"].items()) splits.push_back(split);
   EXPECT_EQ(splits, (std::vector<std::string>{"more", "test"}));
   EXPECT_EQ(load_config(scored.folder + "/config.json").eval.splits, splits);
+}
+
+// Four micro-batches of 4 against one batch of 16: the loss compares all with all.
+TEST_F(TrainerRun, AccumulationGivesTheLargeBatchsGradients) {
+  for (const char* precision : {"f32", "f64"}) {
+    Config c = config(tiny_vit_transformer);
+    c.train.precision = precision;
+    const auto gradients = [&](std::int64_t batch_size, std::int64_t accum_freq) {
+      c.data.batch_size = batch_size;
+      ClipTask task(c);
+      optim::ParamStore store(task.parameters());
+      std::vector<data::Batch> batches;
+      for (std::int64_t i = 0; i < accum_freq; ++i) batches.push_back(task.loader().next());
+      nn::Ctx ctx;
+      ctx.training = true;
+      const double loss = task.backward(batches, ctx).total.item();
+      std::map<std::string, Tensor> found;
+      for (const nn::ParamEntry& entry : task.parameters()) found.emplace(entry.path, entry.grad().to(DType::f64));
+      return std::pair(loss, found);
+    };
+    const auto whole = gradients(16, 1), parts = gradients(4, 4);
+    const double tolerance = std::string(precision) == "f64" ? 1e-12 : 1e-6;
+    EXPECT_NEAR(parts.first, whole.first, tolerance * whole.first);
+    double largest = 0;
+    for (const auto& [path, gradient] : whole.second) largest = std::max(largest, max_abs(gradient));
+    for (const auto& [path, gradient] : whole.second) {
+      EXPECT_LT(max_abs_difference(gradient, parts.second.at(path)), tolerance * largest) << path;
+    }
+    EXPECT_TRUE(whole.second.contains("logit_scale"));
+  }
+}
+
+TEST_F(TrainerRun, AccumulationMovesRunningStatisticsOncePerMicroBatch) {
+  Config c = config();
+  c.data.batch_size = 8;
+  c.train.lock_text = true;
+  const auto statistics = [&](bool accumulated) {
+    ClipTask task(c);
+    optim::ParamStore store(task.parameters());
+    nn::Ctx ctx;
+    ctx.training = true;
+    const std::vector<data::Batch> batches{task.loader().next(), task.loader().next()};
+    if (accumulated) {
+      task.backward(batches, ctx);
+    } else {
+      for (const data::Batch& batch : batches) task.loss(batch, ctx);
+    }
+    std::vector<double> values;
+    for (const nn::ParamEntry& entry : task.parameters()) {
+      if (entry.leaf->is_buffer()) values.push_back(entry.value().at(0));
+    }
+    return values;
+  };
+  EXPECT_EQ(statistics(true), statistics(false));
+}
+
+TEST_F(TrainerRun, AccumulationLeavesOutWhatDoesNotFillAStep) {
+  Config c = config(tiny_vit_transformer);
+  c.data.batch_size = 5;  // three batches an epoch
+  c.train.accum_freq = 2;
+  c.train.epochs = 3;
+  const Outcome done = run(c);
+  EXPECT_EQ(done.steps, 3);
+  EXPECT_EQ(losses(done.lines).size(), 3u);
+  c.train.accum_freq = 4;
+  c.output = new_folder();
+  ClipTask task(c);
+  EXPECT_EQ(error_of([&] { Trainer trainer(task, c); }),
+            "[train] train.accum_freq is 4, but an epoch has 3 batches");
+}
+
+TEST_F(TrainerRun, LockedTowersKeepTheirWeights) {
+  Config c = config(tiny_vit_transformer);
+  const auto moved = [&](const std::string& setting) {
+    Config changed = c;
+    apply_set(changed, setting);
+    changed.output = new_folder();
+    ClipTask task(changed);
+    std::vector<Tensor> before;
+    for (const nn::ParamEntry& entry : task.parameters()) before.push_back(entry.value().clone());
+    run(task, changed);
+    std::string first_letters;
+    for (std::size_t i = 0; i < before.size(); ++i) {
+      const bool same = count_different_bits(task.parameters()[i].value(), before[i]) == 0;
+      const char letter = task.parameters()[i].path[0];
+      if (!same && first_letters.find(letter) == std::string::npos) first_letters += letter;
+    }
+    return first_letters;
+  };
+  EXPECT_EQ(moved("train.lock_image=true"), "tl");  // text_model, text_projection; logit_scale
+  EXPECT_EQ(moved("train.lock_text=true"), "vl");
+  EXPECT_EQ(moved(R"(train.freeze=["*_model.*", "logit*"])"), "vt");  // the projections
+}
+
+TEST_F(TrainerRun, SgdAndTheOtherSchedules) {
+  Config c = config();
+  c.train.epochs = 8;
+  c.optim.name = "sgd";
+  c.optim.lr = 0.5;
+  c.schedule.kind = "const-cooldown";
+  c.schedule.warmup_steps = 2;
+  c.schedule.cooldown_epochs = 4;
+  c.schedule.cooldown_end = 0.1;
+  const Outcome done = run(c);
+  const double rates[] = {0.25, 0.5, 0.5, 0.5, 0.5, 0.4, 0.3, 0.2};
+  for (std::size_t i = 0; i < 8; ++i) EXPECT_NEAR(done.lines[i]["lr"].get<double>(), rates[i], 1e-15);
+  EXPECT_LT(losses(done.lines).back(), losses(done.lines).front());
+  c.schedule.cooldown_epochs = 9;
+  c.output = new_folder();
+  ClipTask task(c);
+  Trainer trainer(task, c);
+  EXPECT_EQ(error_of([&] { trainer.run(); }),
+            "[train] schedule.cooldown_epochs is 9, the whole run has 8 epochs");
+}
+
+TEST_F(TrainerRun, AModelFolderIsTrainedOn) {
+  Config c = config(tiny_vit_transformer);
+  c.train.epochs = 2;
+  c.data.transform = R"({"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]})";
+  const Outcome first = run(c);
+  Config tuned = config(Json(first.folder + "/model").dump());
+  tuned.optim.lr = 1e-12;  // stays where it is
+  tuned.train.epochs = 1;
+  tuned.eval.splits = {"test"};
+  const Outcome second = run(tuned);
+  models::ClipFolder before = models::load_clip(first.folder + "/model"), after = models::load_clip(second.folder + "/model");
+  const auto a = nn::collect(before.model), b = nn::collect(after.model);
+  ASSERT_EQ(a.size(), b.size());
+  for (std::size_t i = 0; i < a.size(); ++i) EXPECT_LT(max_abs_difference(a[i].value(), b[i].value()), 1e-6) << a[i].path;
+  EXPECT_EQ(after.transform.normalization.mean[0], before.transform.normalization.mean[0]);
+  const Config resolved = load_config(second.folder + "/config.json");
+  EXPECT_EQ(Json::parse(resolved.model), first.folder + "/model");
+  tuned.train.precision = "f64";
+  EXPECT_EQ(losses(run(tuned).lines).size(), 1u);
+  tuned.model = R"("no/such/model")";
+  EXPECT_TRUE(contains(error_of([&] { ClipTask task(tuned); }), "[train] model no/such/model is not a folder"));
 }
 
 TEST_F(TrainerRun, GradientsAreClippedUnlessTheNormIsZero) {

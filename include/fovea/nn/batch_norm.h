@@ -36,8 +36,8 @@ struct BatchNorm {
  private:
   Var apply(const Var& x, const Ctx& ctx, bool with_relu, const Var& residual) const {
     const bool training = ctx.training && !weight.leaf()->frozen;
-    return ops::batch_norm(x, weight(), bias(), running_mean.value(), running_var.value(), training, momentum, eps,
-                           with_relu, residual);
+    return ops::batch_norm(x, weight(), bias(), running_mean.value(), running_var.value(), training,
+                           ctx.update_statistics ? momentum : 0, eps, with_relu, residual);
   }
 };
 

@@ -27,6 +27,7 @@ struct ParamLeaf {
   FileLayout layout = FileLayout::native;
   bool frozen = false;         // no gradient and no update
   bool decay = true;           // takes part in weight decay
+  double lr_scale = 1;         // multiplies the learning rate
 
   bool is_buffer() const { return node == nullptr; }
 };

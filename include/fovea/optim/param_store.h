@@ -19,6 +19,7 @@ class FOVEA_API ParamStore {
   struct Run {
     std::int64_t offset = 0, length = 0;  // elements
     bool decay = true;
+    double lr_scale = 1;
   };
 
   // Moves the values of all trainable parameters of the list into the store; buffers and frozen ones stay outside.

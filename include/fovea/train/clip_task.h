@@ -3,10 +3,8 @@
 
 #include <memory>
 
-#include "fovea/image/transform.h"
-#include "fovea/models/clip.h"
+#include "fovea/models/clip_folder.h"
 #include "fovea/objectives/any_objective.h"
-#include "fovea/text/tokenizer.h"
 #include "fovea/train/config.h"
 #include "fovea/train/task.h"
 
@@ -18,19 +16,23 @@ FOVEA_API objectives::AnyFeatureObjective make_objective(const ObjectiveConfig& 
 // A CLIP, its data set and its scores.
 class FOVEA_API ClipTask final : public Task {
  public:
-  // Builds the model with the configuration's seed and opens the training split. Throws Error when model, data and
+  // Builds the model with the configuration's seed, or loads it when `config.model` names a model folder, whose tokenizer
+  // and transform are used then unless the configuration says otherwise. Freezes what the configuration freezes, and
+  // opens the training split. Throws Error when model, data and
   // transforms do not fit together, and when a split to be scored later does not exist. A table without splits (an
   // empty data.split_column) is trained on and scored as a whole, under the training split's name.
   explicit ClipTask(const Config& config) : ClipTask(config, make_objective(config.objective)) {}
   ClipTask(const Config& config, objectives::AnyFeatureObjective objective);
 
-  const models::ClipModel& model() const { return model_; }
+  const models::ClipModel& model() const { return clip_.model; }
 
   Config resolved(const Config& config) const override;
   const std::vector<nn::ParamEntry>& parameters() const override { return parameters_; }
   data::Loader& loader() override { return *loader_; }
   objectives::Loss loss(const data::Batch& batch, const nn::Ctx& ctx) override;
-  void after_step() override { model_.clamp_logit_scale(); }
+  objectives::Loss backward(std::span<const data::Batch> micro_batches, const nn::Ctx& ctx) override;
+  double expected_first_loss(std::int64_t samples) const override;
+  void after_step() override { clip_.model.clamp_logit_scale(); }
   Figures figures() const override;
   Facts facts() const override;
   SplitScores evaluate(const std::string& split) override;
@@ -38,10 +40,12 @@ class FOVEA_API ClipTask final : public Task {
   void save(const std::string& folder) const override;
 
  private:
+  objectives::Embeddings embed(const data::Batch& batch, const nn::Ctx& ctx) const;
+  void set_rates(const Config& config);
+
   Config config_;
-  const text::Tokenizer& tokenizer_;
-  models::ClipModel model_;
-  image::TransformConfig transform_;
+  bool weights_loaded_;
+  models::ClipFolder clip_;
   std::vector<nn::ParamEntry> parameters_;
   objectives::AnyFeatureObjective objective_;
   std::unique_ptr<data::TextEncoder> encoder_;

@@ -24,6 +24,7 @@ struct DataConfig {
   std::int64_t batch_size = 256;
   std::int64_t max_pixels = image::default_max_pixels;  // larger pictures are left out without being decoded
   std::int64_t workers = 1;                             // loading threads; 0: the training thread loads
+  std::string tokenizer;         // tokenizer.json, or a folder with one; empty: the model folder's, or the built-in one
   std::string transform = "{}";  // JSON text, read by the image transforms; the size is the model's
 };
 
@@ -32,18 +33,27 @@ struct ObjectiveConfig {
   double label_smoothing = 0;  // share of each target that is spread over the whole batch
 };
 
-struct OptimConfig {  // AdamW
-  double lr = 1e-3;   // after the warm-up
+struct OptimConfig {
+  std::string name = "adamw";  // or sgd
+  double lr = 1e-3;            // after the warm-up
   std::array<double, 2> betas{0.9, 0.98};
-  double eps = 1e-6, weight_decay = 0.1;
+  double eps = 1e-6;
+  double momentum = 0.9;  // sgd's
+  bool nesterov = false;  // sgd's
+  double weight_decay = 0.1;
+  std::vector<std::string> no_decay;  // globs of parameters without weight decay, besides gains and biases
+  double image_layer_decay = 1, text_layer_decay = 1;  // factors of the learning rate from a block to the one before it
   double ema_decay = 0;    // when positive, the averages of the weights are what is scored and saved
   bool ema_warmup = true;  // the averages forget faster in the first steps
 };
 
 struct ScheduleConfig {
-  std::string kind = "cosine";
+  std::string kind = "cosine";    // const, const-cooldown
   double warmup_fraction = 0.05;  // of all steps
   std::int64_t warmup_steps = 0;  // when positive, counts instead of the fraction
+  double cooldown_epochs = 0;     // of const-cooldown: the last epochs
+  double cooldown_end = 0;        // the learning rate that they lead to
+  double cooldown_power = 1;      // 1: along a line
 
   // Steps of warm-up in a run of `total_steps`.
   std::int64_t warmup(std::int64_t total_steps) const {
@@ -55,8 +65,16 @@ struct ScheduleConfig {
 struct TrainConfig {
   std::int64_t epochs = 30;
   double minutes = 0;           // when positive, decides how many epochs fit
+  std::int64_t accum_freq = 1;  // batches of one step
   double grad_clip_norm = 1;    // 0: none
-  std::int64_t log_every = 10;  // steps
+  bool lock_image = false, lock_text = false;  // a tower keeps its weights
+  std::vector<std::string> freeze;             // globs of parameters that keep theirs
+  std::int64_t log_every = 10;                 // steps
+  std::int64_t max_bad_steps = 10;  // in a row, with a loss or gradient that is not finite; then the run stops
+  bool detect_anomaly = false;      // name the operation that gives the first number that is not finite
+  double save_minutes = 10;         // between checkpoints; 0: not by the clock
+  std::int64_t save_steps = 0, save_epochs = 0;  // a checkpoint after every so many; 0: none
+  std::int64_t keep_checkpoints = 2;             // the newest
   std::uint64_t seed = 0;
   std::int64_t threads = 0;       // 0: FOVEA_NUM_THREADS, or all
   std::string precision = "f32";  // f32 (fp32), or f64 for checking; bf16 (amp_bf16) is not supported yet
@@ -91,6 +109,10 @@ FOVEA_API Config load_config(const std::string& path);
 // or of the model, which may be a preset, may be set as well: "model.image.patch_size=16". Throws Error as parse_config
 // does.
 FOVEA_API void apply_set(Config& config, std::string_view assignment);
+
+// Paths of the keys that two configurations set differently ("train.epochs"), and the value of one as JSON text.
+FOVEA_API std::vector<std::string> different_keys(const Config& a, const Config& b);
+FOVEA_API std::string config_value(const Config& config, std::string_view key);
 
 // The whole configuration as JSON text that parse_config reads back to the same values.
 FOVEA_API std::string dump_config(const Config& config);

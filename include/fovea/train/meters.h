@@ -1,6 +1,7 @@
 // Averages and speeds between two lines of a log.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 
@@ -17,11 +18,16 @@ FOVEA_API std::string format_duration(double seconds);
 // The mean of what was added since the last reset.
 class Average {
  public:
+  Average() = default;
+  Average(double sum, double weight) : sum_(sum), weight_(weight) {}  // as they were read off another one
+
   void add(double value, double weight = 1) {
     sum_ += weight * value;
     weight_ += weight;
   }
   double value() const { return weight_ > 0 ? sum_ / weight_ : 0; }  // 0 when nothing was added
+  double sum() const { return sum_; }
+  double weight() const { return weight_; }
   void reset() { *this = {}; }
 
  private:
@@ -45,6 +51,17 @@ class StepTimer {
     return seconds > 0 ? static_cast<double>(pairs_) / seconds : 0;
   }
   void reset() { *this = {}; }
+
+  // Everything it counts, to be put into a file and read back.
+  std::array<double, 4> numbers() const {
+    return {static_cast<double>(steps_), static_cast<double>(pairs_), wait_, compute_};
+  }
+  static StepTimer from_numbers(const std::array<double, 4>& numbers) {
+    StepTimer timer;
+    timer.steps_ = static_cast<std::int64_t>(numbers[0]), timer.pairs_ = static_cast<std::int64_t>(numbers[1]);
+    timer.wait_ = numbers[2], timer.compute_ = numbers[3];
+    return timer;
+  }
 
  private:
   std::int64_t steps_ = 0, pairs_ = 0;

@@ -28,6 +28,11 @@ FOVEA_API std::string training_line(std::int64_t step, const Figures& figures);
 // "candidates": ...}, "t2i": {...}}, ...}}
 FOVEA_API std::string evaluation_line(std::int64_t step, std::span<const SplitScores> splits);
 
+// Takes out of a file of such lines what a run resumed after `step` will write again: training lines of later steps,
+// evaluation lines of this and later ones, and an incomplete last line. Nothing happens when there is no such file.
+// Throws Error naming the line that is not one of these.
+FOVEA_API void drop_lines_after(const std::string& path, std::int64_t step);
+
 // Appends lines to a file, each flushed at once, so that a run can be watched and an interrupted one keeps its figures.
 class FOVEA_API MetricsLog {
  public:
@@ -37,6 +42,8 @@ class FOVEA_API MetricsLog {
   ~MetricsLog();
   MetricsLog(const MetricsLog&) = delete;
   MetricsLog& operator=(const MetricsLog&) = delete;
+
+  void flush_to_disk();  // so that a loss of power spares what was written until now
 
   // Both throw Error when the line cannot be written.
   void write_training(std::int64_t step, const Figures& figures) { append(training_line(step, figures)); }

@@ -1,6 +1,8 @@
 // What one family of models supplies to the Trainer.
 #pragma once
 
+#include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -29,6 +31,14 @@ class FOVEA_API Task {
 
   // The loss of one batch, as the loader delivers it.
   virtual objectives::Loss loss(const data::Batch& batch, const nn::Ctx& ctx) = 0;
+
+  // The loss of one step over its micro-batches, off the tape, with its gradients added to the parameters'. By default
+  // the mean of the micro-batches' losses; a task whose loss compares the samples of a batch with each other makes it
+  // that of the whole.
+  virtual objectives::Loss backward(std::span<const data::Batch> micro_batches, const nn::Ctx& ctx);
+
+  // What the loss of an untrained model should be near, for steps of so many samples; NaN when that is not known.
+  virtual double expected_first_loss(std::int64_t samples) const;
 
   // Called after every optimiser step: clamps and the like.
   virtual void after_step() {}

@@ -1,0 +1,26 @@
+// An optimiser chosen at run time.
+#pragma once
+
+#include <variant>
+
+#include "fovea/optim/adamw.h"
+#include "fovea/optim/sgd.h"
+
+namespace fovea::optim {
+
+// Any of the optimisers, with what they have in common.
+struct Optimizer {
+  std::variant<AdamW, Sgd> kind;
+
+  void step(ParamStore& store, double lr, double gradient_scale = 1) {
+    std::visit([&](auto& optimizer) { optimizer.step(store, lr, gradient_scale); }, kind);
+  }
+  std::int64_t steps() const {  // taken so far
+    return std::visit([](const auto& optimizer) { return optimizer.steps; }, kind);
+  }
+  void set_steps(std::int64_t steps) {
+    std::visit([steps](auto& optimizer) { optimizer.steps = steps; }, kind);
+  }
+};
+
+}  // namespace fovea::optim

@@ -1,0 +1,35 @@
+#include "fovea/optim/schedule.h"
+
+#include <gtest/gtest.h>
+
+namespace fovea::optim {
+namespace {
+
+// open_clip_torch 2.32, scheduler.py: cosine_lr(_, 0.5, 3, 11), const_lr(_, 0.5, 3, 11) and
+// const_lr_cooldown(_, 0.5, 3, 11, 5, power, 0.1), asked for steps 0 .. 10.
+constexpr double cosine[] = {0.16666666666666666, 0.3333333333333333, 0.5, 0.5, 0.4809698831278217, 0.42677669529663687, 0.34567085809127246, 0.25, 0.15432914190872757, 0.07322330470336313, 0.019030116872178315};
+constexpr double constant[] = {0.16666666666666666, 0.3333333333333333, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5};
+constexpr double cooldown_line[] = {0.16666666666666666, 0.3333333333333333, 0.5, 0.5, 0.5, 0.5, 0.5, 0.42000000000000004, 0.33999999999999997, 0.26, 0.18};
+constexpr double cooldown_square[] = {0.16666666666666666, 0.3333333333333333, 0.5, 0.5, 0.5, 0.5, 0.5, 0.3560000000000001, 0.244, 0.16400000000000003, 0.11599999999999999};
+
+TEST(Schedule, EqualsOpenClip) {
+  for (std::int64_t step = 0; step < 11; ++step) {
+    SCOPED_TRACE(step);
+    EXPECT_NEAR((Schedule{ScheduleKind::cosine, 0.5, 3, 11}(step)), cosine[step], 1e-15);
+    EXPECT_NEAR((Schedule{ScheduleKind::constant, 0.5, 3, 11}(step)), constant[step], 1e-15);
+    Schedule cooldown{ScheduleKind::constant_cooldown, 0.5, 3, 11, 5, 0.1};
+    EXPECT_NEAR(cooldown(step), cooldown_line[step], 1e-15);
+    cooldown.cooldown_power = 2;
+    EXPECT_NEAR(cooldown(step), cooldown_square[step], 1e-15);
+  }
+}
+
+TEST(Schedule, StaysAtItsEndAndNeedsNoWarmupOrCooldown) {
+  EXPECT_NEAR((Schedule{ScheduleKind::cosine, 0.5, 3, 11}(20)), 0, 1e-15);
+  EXPECT_EQ((Schedule{ScheduleKind::cosine, 0.5, 0, 1}(0)), 0.5);
+  EXPECT_EQ((Schedule{ScheduleKind::constant_cooldown, 0.5, 0, 4}(3)), 0.5);
+  EXPECT_EQ((Schedule{ScheduleKind::constant_cooldown, 0.5, 0, 4, 2, 0.25}(9)), 0.25);
+}
+
+}  // namespace
+}  // namespace fovea::optim
