@@ -12,6 +12,7 @@
 #include "fovea/ops/embedding.h"
 #include "fovea/ops/layer_norm.h"
 #include "fovea/ops/linear.h"
+#include "fovea/ops/linear_cross_entropy.h"
 #include "fovea/ops/matmul.h"
 #include "fovea/ops/normalize.h"
 #include "fovea/ops/patch_tokens.h"

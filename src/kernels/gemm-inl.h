@@ -158,18 +158,17 @@ class RowGroups {
   Scratch<float> copies_;
 };
 
-// c (m, n) = epilogue(A B), cut into tasks by rows and columns. `origin` is the start of the result.
+// Panels [first_panel, end_panel) of the result, cut into tasks by rows and columns.
 template <class A, class B, class C>
-void multiply_tiled(std::int64_t m, std::int64_t n, const A& a, const B& b, const C& c, const float* origin,
-                    const Epilogue<float>& epilogue) {
-  const std::int64_t width = tile_columns(), panels = (n + width - 1) / width;
+void multiply_panels(std::int64_t m, std::int64_t n, std::int64_t first_panel, std::int64_t end_panel, const A& a,
+                     const B& b, const C& c, const float* origin, const Epilogue<float>& epilogue) {
+  const std::int64_t width = tile_columns(), panels = end_panel - first_panel;
   const std::int64_t blocks = a.blocks();
   // Tasks cover task_rows rows and, when those are few, a part of the columns.
   const std::int64_t rows_per_task = (std::min(m, task_rows) + tile_rows - 1) / tile_rows * tile_rows;
   const std::int64_t row_tasks = (m + rows_per_task - 1) / rows_per_task;
-  const std::int64_t panels_per_task = std::max<std::int64_t>(1, panels * row_tasks / 16);
-  const std::int64_t column_tasks =
-      (panels + std::min(panels, panels_per_task) - 1) / std::min(panels, panels_per_task);
+  const std::int64_t panels_per_task = std::min(panels, std::max<std::int64_t>(1, panels * row_tasks / 16));
+  const std::int64_t column_tasks = (panels + panels_per_task - 1) / panels_per_task;
 
   for (std::int64_t first = 0, end = 0; first < blocks; first = end) {
     std::int64_t depth = 0;  // of the blocks [first, end), whose B is packed at once
@@ -179,29 +178,43 @@ void multiply_tiled(std::int64_t m, std::int64_t n, const A& a, const B& b, cons
     }
     const Scratch<float> packed(depth * panels * width);
     const auto packed_panel = [&, k_begin = a.block(first).begin](const KBlock& block, std::int64_t panel) {
-      return packed.data() + ((block.begin - k_begin) * panels + panel * block.size()) * width;
+      return packed.data() + ((block.begin - k_begin) * panels + (panel - first_panel) * block.size()) * width;
     };
     parallel_for((end - first) * panels, 4, [&](std::int64_t task, std::int64_t task_end) {
       for (; task < task_end; ++task) {
         const KBlock block = a.block(first + task / panels);
-        const std::int64_t panel = task % panels;
+        const std::int64_t panel = first_panel + task % panels;
         b.pack(block.begin, block.begin + block.size(), panel * width, std::min(n, (panel + 1) * width), width,
                packed_panel(block, panel));
       }
     });
     parallel_for(row_tasks * column_tasks, 1, [&](std::int64_t task, std::int64_t task_end) {
       for (; task < task_end; ++task) {
-        const std::int64_t row = task / column_tasks * rows_per_task, panel = task % column_tasks * panels_per_task;
+        const std::int64_t row = task / column_tasks * rows_per_task;
+        const std::int64_t panel = first_panel + task % column_tasks * panels_per_task;
         for (std::int64_t i = first; i < end; ++i) {
           const KBlock block = a.block(i);
           const RowGroups<A> groups(a, block, row, std::min(m, row + rows_per_task), c);
-          for (std::int64_t p = panel; p < std::min(panels, panel + panels_per_task); ++p) {
+          for (std::int64_t p = panel; p < std::min(end_panel, panel + panels_per_task); ++p) {
             groups.multiply(packed_panel(block, p), p * width, std::min(n, (p + 1) * width), origin,
                             i > 0 || epilogue.accumulate, i == blocks - 1, epilogue);
           }
         }
       }
     });
+  }
+}
+
+// c (m, n) = epilogue(A B), as many panels at a time as can be packed over one block of k. `origin` is the start of the
+// result.
+template <class A, class B, class C>
+void multiply_tiled(std::int64_t m, std::int64_t n, const A& a, const B& b, const C& c, const float* origin,
+                    const Epilogue<float>& epilogue) {
+  const std::int64_t width = tile_columns(), panels = (n + width - 1) / width;
+  const std::int64_t block_size = std::max<std::int64_t>(1, a.block(0).size());
+  const std::int64_t at_once = std::max<std::int64_t>(1, packed_limit / (block_size * width));
+  for (std::int64_t panel = 0; panel < panels; panel += at_once) {
+    multiply_panels(m, n, panel, std::min(panels, panel + at_once), a, b, c, origin, epilogue);
   }
 }
 

@@ -21,13 +21,13 @@ struct CrossEntropyOptions {
 
 namespace detail {
 
-inline void check_cross_entropy(const Tensor& logits, const CrossEntropyOptions& options, const char* where) {
-  FOVEA_CHECK(logits.rank() == 2 && (logits.dim(1) > 0 || logits.dim(0) == 0), "[", where, "] logits are ",
-              logits.shape(), ", expected (R, V) with at least one class");
+inline void check_cross_entropy(const Shape& logits, const CrossEntropyOptions& options, const char* where) {
+  FOVEA_CHECK(logits.rank() == 2 && (logits[1] > 0 || logits[0] == 0), "[", where, "] logits are ", logits,
+              ", expected (R, V) with at least one class");
   FOVEA_CHECK(options.label_smoothing >= 0 && options.label_smoothing <= 1, "[", where, "] label smoothing is ",
               options.label_smoothing, ", expected 0 to 1");
-  FOVEA_CHECK(!options.row_weights.defined() || options.row_weights.shape() == Shape{logits.dim(0)}, "[", where,
-              "] row weights are ", options.row_weights.shape(), ", expected (", logits.dim(0), ",)");
+  FOVEA_CHECK(!options.row_weights.defined() || options.row_weights.shape() == Shape{logits[0]}, "[", where,
+              "] row weights are ", options.row_weights.shape(), ", expected (", logits[0], ",)");
 }
 
 // The targets as i64 with -1 where a row is ignored. Throws Error when one is not a class.
@@ -103,7 +103,7 @@ kernels::CrossEntropyLogits<T> cross_entropy_logits(const Tensor& logits, double
 // when there is none. Keeps the logits and one number a row. Throws Error when shapes do not fit or a target is not a
 // class.
 inline Var cross_entropy(const Var& logits, const Tensor& targets, const CrossEntropyOptions& options = {}) {
-  detail::check_cross_entropy(logits.value(), options, "cross_entropy");
+  detail::check_cross_entropy(logits.shape(), options, "cross_entropy");
   const std::int64_t rows = logits.dim(0);
   const double smoothing = options.label_smoothing;
   const Reduction reduction = options.reduction;
@@ -141,7 +141,7 @@ inline Var cross_entropy(const Var& logits, const Tensor& targets, const CrossEn
 // for: a scalar, or (R) with Reduction::none. As PyTorch's, with a weight per row; ignore_index has no meaning here.
 // Throws Error when shapes or types do not fit.
 inline Var cross_entropy_soft(const Var& logits, const Var& targets, const CrossEntropyOptions& options = {}) {
-  detail::check_cross_entropy(logits.value(), options, "cross_entropy_soft");
+  detail::check_cross_entropy(logits.shape(), options, "cross_entropy_soft");
   FOVEA_CHECK(targets.shape() == logits.shape() && targets.dtype() == logits.dtype(),
               "[cross_entropy_soft] targets are ", to_string(targets.dtype()), " ", targets.shape(), ", logits ",
               to_string(logits.dtype()), " ", logits.shape());
