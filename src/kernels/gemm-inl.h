@@ -321,13 +321,39 @@ struct RowMajorB {
   std::int64_t stride;
   void pack(std::int64_t k, std::int64_t k_end, std::int64_t n, std::int64_t n_end, std::int64_t columns,
             float* out) const {
+    const F32 d;
+    const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
     for (; k < k_end; ++k, out += columns) {
-      const float* from = data + k * stride;
-      std::copy(from + n, from + n_end, out);
-      std::fill(out + (n_end - n), out + columns, 0.0f);
+      const float* from = data + k * stride + n;
+      if (n_end - n == columns) {
+        for (std::int64_t j = 0; j < columns; j += lanes) hn::Store(hn::LoadU(d, from + j), d, out + j);
+      } else {
+        std::copy(from, from + (n_end - n), out);
+        std::fill(out + (n_end - n), out + columns, 0.0f);
+      }
     }
   }
 };
+
+// Columns [0, 4) of four rows, `stride` apart, as rows `out_stride` apart.
+HWY_INLINE void transpose_4x4(const float* HWY_RESTRICT from, std::int64_t stride, float* HWY_RESTRICT out,
+                              std::int64_t out_stride) {
+#if HWY_TARGET == HWY_SCALAR
+  for (int i = 0; i < 4; ++i) {
+    for (int j = 0; j < 4; ++j) out[j * out_stride + i] = from[i * stride + j];
+  }
+#else
+  const hn::FixedTag<float, 4> d;
+  const auto r0 = hn::LoadU(d, from), r1 = hn::LoadU(d, from + stride);
+  const auto r2 = hn::LoadU(d, from + 2 * stride), r3 = hn::LoadU(d, from + 3 * stride);
+  const auto even01 = hn::InterleaveLower(d, r0, r2), odd01 = hn::InterleaveLower(d, r1, r3);
+  const auto even23 = hn::InterleaveUpper(d, r0, r2), odd23 = hn::InterleaveUpper(d, r1, r3);
+  hn::StoreU(hn::InterleaveLower(d, even01, odd01), d, out);
+  hn::StoreU(hn::InterleaveUpper(d, even01, odd01), d, out + out_stride);
+  hn::StoreU(hn::InterleaveLower(d, even23, odd23), d, out + 2 * out_stride);
+  hn::StoreU(hn::InterleaveUpper(d, even23, odd23), d, out + 3 * out_stride);
+#endif
+}
 
 // Rows of a row-major matrix as columns of B.
 struct TransposedB {
@@ -335,13 +361,18 @@ struct TransposedB {
   std::int64_t stride;
   void pack(std::int64_t k, std::int64_t k_end, std::int64_t n, std::int64_t n_end, std::int64_t columns,
             float* out) const {
+    const float* from = data + n * stride + k;
     const std::int64_t depth = k_end - k, count = n_end - n;
-    for (std::int64_t j = 0; j < count; ++j) {
-      const float* from = data + (n + j) * stride + k;
-      for (std::int64_t p = 0; p < depth; ++p) out[p * columns + j] = from[p];
+    const std::int64_t blocked_depth = depth / 4 * 4, blocked_count = count / 4 * 4;
+    for (std::int64_t p = 0; p < blocked_depth; p += 4) {
+      for (std::int64_t j = 0; j < blocked_count; j += 4) {
+        transpose_4x4(from + j * stride + p, stride, out + p * columns + j, columns);
+      }
     }
-    for (std::int64_t j = count; j < columns; ++j) {
-      for (std::int64_t p = 0; p < depth; ++p) out[p * columns + j] = 0.0f;
+    for (std::int64_t p = 0; p < depth; ++p) {
+      std::int64_t j = p < blocked_depth ? blocked_count : 0;
+      for (; j < count; ++j) out[p * columns + j] = from[j * stride + p];
+      for (; j < columns; ++j) out[p * columns + j] = 0.0f;
     }
   }
 };

@@ -45,8 +45,8 @@ struct LinearCrossEntropyPass {
 
   // The sum of factor times loss.
   double run(const CountedRows<T>& counted) {
-    const std::int64_t count = counted.count(), limit = max_chunk_logits / words();
-    const std::int64_t step = count < limit ? count : limit < 1 ? 1 : limit;
+    const std::int64_t count = counted.count(), limit = max_chunk_logits < words() ? 1 : max_chunk_logits / words();
+    const std::int64_t chunks = chunk_count(count, limit), step = chunks == 0 ? 0 : chunk_count(count, chunks);
     if (dx.defined() && count < dx.dim(0)) dx.fill(0);
     if (dweight.defined() && count == 0) dweight.fill(0);
     if (dbias.defined() && count == 0) dbias.fill(0);
