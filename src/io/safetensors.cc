@@ -163,30 +163,66 @@ Tensor read_tensor(const Input& file, const Header& header, const Entry& entry) 
   return detail::read_elements(file, header.data_begin + entry.begin, entry.shape, entry.type.dtype, entry.type.bytes);
 }
 
-const FileType& type_for_writing(DType dtype) {
-  return *std::find_if(file_types.begin(), file_types.end(), [&](const FileType& type) { return type.dtype == dtype; });
+// Single precision to half, to the nearest, ties to even.
+std::uint16_t narrow_to_half(float value) {
+  const auto word = std::bit_cast<std::uint32_t>(value);
+  const auto sign = static_cast<std::uint16_t>((word >> 16) & 0x8000u);
+  const float magnitude = std::fabs(value);
+  if (std::isnan(value)) return static_cast<std::uint16_t>(sign | 0x7e00u);
+  if (magnitude == 0) return sign;
+  if (magnitude >= 65520.0f) return static_cast<std::uint16_t>(sign | 0x7c00u);  // rounds to infinity
+  // Halves are multiples of 2^-24; those from 2^-14 on have 11 significant bits.
+  int exponent = 0;
+  std::frexp(magnitude, &exponent);  // magnitude = f 2^exponent, 1/2 <= f < 1
+  const int last_bit = std::max(exponent - 11, -24);
+  const auto multiple = static_cast<std::uint32_t>(std::nearbyint(std::ldexp(magnitude, -last_bit)));
+  // Consecutive halves have consecutive bits, so a mantissa that was rounded up to 2048 carries into the exponent.
+  const std::uint32_t bits = last_bit == -24 ? multiple : (static_cast<std::uint32_t>(last_bit + 24) << 10) + multiple;
+  return static_cast<std::uint16_t>(sign | bits);
+}
+
+// The type a tensor has in the file.
+const FileType& type_for_writing(DType dtype, FloatFormat floats) {
+  if (dtype == DType::f32 && floats == FloatFormat::bf16) dtype = DType::bf16;
+  const bool half = dtype == DType::f32 && floats == FloatFormat::f16;
+  return *std::find_if(file_types.begin(), file_types.end(), [&](const FileType& type) {
+    return half ? std::string_view(type.name) == "F16" : type.dtype == dtype;
+  });
+}
+
+void write_elements(AtomicFile& file, const Tensor& tensor, FloatFormat floats) {
+  if (tensor.dtype() == DType::f32 && floats == FloatFormat::f16) {
+    std::vector<std::uint16_t> halves(static_cast<std::size_t>(tensor.numel()));
+    std::transform(tensor.data<float>(), tensor.data<float>() + tensor.numel(), halves.begin(), narrow_to_half);
+    file.write(halves.data(), halves.size() * sizeof halves[0]);
+    return;
+  }
+  const Tensor stored = tensor.dtype() == DType::f32 && floats == FloatFormat::bf16 ? tensor.to(DType::bf16) : tensor;
+  file.write(stored.raw(), static_cast<std::size_t>(stored.bytes()));
 }
 
 // The tensors in the order of their data: with wider elements first, no tensor needs padding to be aligned.
-std::vector<const TensorMap::value_type*> data_order(const TensorMap& tensors) {
+std::vector<const TensorMap::value_type*> data_order(const TensorMap& tensors, FloatFormat floats) {
   std::vector<const TensorMap::value_type*> order;
   for (const auto& item : tensors) order.push_back(&item);
-  std::stable_sort(order.begin(), order.end(), [](const auto* a, const auto* b) {
-    return size_of(a->second.dtype()) > size_of(b->second.dtype());
-  });
+  const auto width = [&](const auto* item) { return type_for_writing(item->second.dtype(), floats).bytes; };
+  std::stable_sort(order.begin(), order.end(), [&](const auto* a, const auto* b) { return width(a) > width(b); });
   return order;
 }
 
-std::string make_header(const std::vector<const TensorMap::value_type*>& order, const Metadata& metadata) {
+std::string make_header(const std::vector<const TensorMap::value_type*>& order, const Metadata& metadata,
+                        FloatFormat floats) {
   Json json = Json::object();
   if (!metadata.empty()) json[metadata_key] = metadata;
   std::int64_t offset = 0;
   for (const auto* item : order) {
     const auto& [name, tensor] = *item;
-    json[name] = {{"dtype", type_for_writing(tensor.dtype()).name},
+    const FileType& type = type_for_writing(tensor.dtype(), floats);
+    const std::int64_t bytes = tensor.numel() * type.bytes;
+    json[name] = {{"dtype", type.name},
                   {"shape", std::vector<std::int64_t>(tensor.shape().begin(), tensor.shape().end())},
-                  {"data_offsets", {offset, offset + tensor.bytes()}}};
-    offset += tensor.bytes();
+                  {"data_offsets", {offset, offset + bytes}}};
+    offset += bytes;
   }
   std::string text = json.dump();
   while (text.size() % header_alignment != 0) text += ' ';
@@ -210,15 +246,38 @@ TensorMap parse_safetensors(std::string_view contents, std::string_view name) {
 
 Metadata load_safetensors_metadata(const std::string& path) { return read_header(Input(kind, path)).metadata; }
 
-void save_safetensors(const std::string& path, const TensorMap& tensors, const Metadata& metadata) {
+TensorMap load_sharded_safetensors(const std::string& index_path) {
+  const std::string place = "[safetensors] " + index_path;
+  const Json json = detail::parse_json<Json>(read_file(index_path), place);
+  FOVEA_CHECK(json.is_object() && json.contains("weight_map") && json["weight_map"].is_object(), place,
+              " has no object \"weight_map\"");
+  std::map<std::string, TensorMap> files;
+  TensorMap tensors;
+  for (const auto& [name, file] : json["weight_map"].items()) {
+    FOVEA_CHECK(file.is_string() && file.get<std::string>().find('/') == std::string::npos, place, ": weight_map.",
+                name, " is ", file.dump(), ", expected the name of a file beside the index");
+    const auto shard = file.get<std::string>();
+    if (!files.contains(shard))
+      files.emplace(shard, load_safetensors(index_path.substr(0, index_path.rfind('/') + 1) + shard));
+    auto entry = files.at(shard).extract(name);
+    FOVEA_CHECK(!entry.empty(), place, ": weight_map has \"", name, "\" in ", shard, ", which does not hold it");
+    tensors.insert(std::move(entry));
+  }
+  for (const auto& [shard, rest] : files) {
+    FOVEA_CHECK(rest.empty(), place, ": ", shard, " holds \"", rest.begin()->first, "\", which weight_map does not name");
+  }
+  return tensors;
+}
+
+void save_safetensors(const std::string& path, const TensorMap& tensors, const Metadata& metadata, FloatFormat floats) {
   for (const auto& [name, tensor] : tensors) {
     FOVEA_CHECK(tensor.defined(), "[safetensors] ", path, ": tensor \"", name, "\" is undefined");
     FOVEA_CHECK(name != metadata_key, "[safetensors] ", path, ": the name ", metadata_key, " is reserved");
   }
-  const auto order = data_order(tensors);
+  const auto order = data_order(tensors, floats);
   std::string header;
   try {
-    header = make_header(order, metadata);
+    header = make_header(order, metadata, floats);
   } catch (const Json::exception& error) {
     fail("[safetensors] ", path, ": a name or the metadata is not UTF-8: ", error.what());
   }
@@ -226,7 +285,7 @@ void save_safetensors(const std::string& path, const TensorMap& tensors, const M
   const std::uint64_t length = header.size();
   file.write(&length, length_bytes);
   file.write(header);
-  for (const auto* item : order) file.write(item->second.raw(), static_cast<std::size_t>(item->second.bytes()));
+  for (const auto* item : order) write_elements(file, item->second, floats);
   file.commit();
 }
 

@@ -1,63 +1,284 @@
 #include "fovea/models/clip_folder.h"
 
+#include <algorithm>
 #include <filesystem>
 
 #include "fovea/io/file.h"
+#include "fovea/io/torch_file.h"
 #include "fovea/models/presets.h"
-#include "fovea/nn/parameter_file.h"
-#include "io/json.h"
+#include "models/clip_configs.h"
 
 namespace fovea::models {
 namespace {
 
-using Json = nlohmann::ordered_json;
+namespace fs = std::filesystem;
+using Json = detail::ConfigJson;
 
 constexpr const char* format = "fovea/1";
+constexpr const char* open_clip_config = "/open_clip_config.json";
 
-// The model that a config.json describes, its values unset.
-ClipModel make_model(const std::string& path) {
-  const Json json = io::detail::parse_json<Json>(io::read_file(path), "[model] " + path);
+bool exists(const std::string& path) {
+  std::error_code unknown;
+  return fs::exists(path, unknown);
+}
+
+Json read_json(const std::string& path) {
+  Json json = io::detail::parse_json<Json>(io::read_file(path), "[model] " + path);
   FOVEA_CHECK(json.is_object(), "[model] ", path, " is not a JSON object");
+  return json;
+}
+
+// What a preset of the library's own format says, with errors that name the file.
+ClipConfig parse_own_config(const Json& json, const std::string& path) {
   FOVEA_CHECK(json.contains("format") && json["format"] == format, "[model] ", path, " has no \"format\": \"", format,
-              "\"", json.contains("model_type") ? "\nhint: folders of Hugging Face cannot be read yet" : "");
+              "\"");
   FOVEA_CHECK(json.contains("model"), "[model] ", path, " has no \"model\"");
   try {
-    nn::Init init = nn::Init::none();
-    return ClipModel(parse_clip_config(json["model"].dump()), init);
+    return parse_clip_config(json["model"].dump());
   } catch (const Error& error) {
     fail(error.what(), "\nin ", path);
   }
 }
 
+// The first of some files that is there, or an empty text.
+std::string first_of(const std::string& folder, std::initializer_list<const char*> names) {
+  for (const char* name : names) {
+    if (exists(folder + "/" + name)) return folder + "/" + name;
+  }
+  return "";
+}
+
+// The folder's only file that may hold parameters.
+std::string only_parameter_file(const std::string& folder) {
+  std::vector<std::string> found;
+  for (const auto& file : fs::directory_iterator(folder)) {
+    const std::string type = file.path().extension().string();
+    if (type == ".safetensors" || type == ".bin" || type == ".pt" || type == ".pth") found.push_back(file.path());
+  }
+  std::sort(found.begin(), found.end());
+  FOVEA_CHECK(!found.empty(), "[model] ", folder, " has no file of parameters, expected open_clip_model.safetensors");
+  FOVEA_CHECK(found.size() == 1, "[model] ", folder, " has several files of parameters, ", found[0], " and ", found[1],
+              "\nhint: name the right one open_clip_model.safetensors, or remove the others");
+  return found.front();
+}
+
+std::string parameter_file(const std::string& folder, ModelLayout layout) {
+  std::string path;
+  if (layout == ModelLayout::hf)
+    path = first_of(folder, {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"});
+  if (layout == ModelLayout::open_clip) {
+    path = first_of(folder, {"open_clip_model.safetensors", "model.safetensors", "open_clip_pytorch_model.bin"});
+    if (path.empty()) path = only_parameter_file(folder);
+  }
+  return path.empty() ? folder + "/model.safetensors" : path;
+}
+
+io::TensorMap read_parameters(const std::string& path) {
+  if (path.ends_with(".json")) return io::load_sharded_safetensors(path);
+  return path.ends_with(".safetensors") ? io::load_safetensors(path) : io::load_torch_state_dict(path);
+}
+
+// What OpenAI's files hold besides parameters, and older ones of open_clip.
+void remove_bookkeeping(io::TensorMap& file, const ClipNaming& naming) {
+  for (const char* name : {"input_resolution", "context_length", "vocab_size", "attn_mask", "text.attn_mask"})
+    file.erase(naming.prefix + name);
+}
+
+ClipConfig read_config(const std::string& folder, const ClipNaming& naming, const io::TensorMap& file,
+                       const std::string& file_path) {
+  if (naming.layout == ModelLayout::open_clip) {
+    const std::string path = folder + open_clip_config;
+    if (!exists(path)) return detail::infer_openai_config(file, naming.prefix, file_path);
+    const Json json = read_json(path);
+    FOVEA_CHECK(json.contains("model_cfg"), "[model] ", path, " has no \"model_cfg\"");
+    return detail::parse_open_clip_config(json["model_cfg"], path);
+  }
+  const std::string path = folder + "/config.json";
+  const Json json = read_json(path);
+  if (naming.layout == ModelLayout::fovea) return parse_own_config(json, path);
+  return detail::parse_hf_config(json, path);
+}
+
+// A model of that configuration, its values unset.
+ClipModel make_model(const ClipConfig& config, DType dtype, const std::string& path) {
+  try {
+    nn::Init init = nn::Init::none(dtype);
+    return ClipModel(config, init);
+  } catch (const Error& error) {
+    fail(error.what(), "\nin ", path);
+  }
+}
+
+// open_clip's "preprocess_cfg" has the names of a TransformConfig.
+image::TransformConfig parse_open_clip_transform(const Json& json, const std::string& path) {
+  Json own = Json::object();
+  for (const auto& [key, value] : json.items()) {
+    if (key != "mode" && key != "fill_color") own[key] = value;
+  }
+  FOVEA_CHECK(!json.contains("mode") || json["mode"] == "RGB", "[model] ", path, ": preprocess_cfg.mode is ",
+              json["mode"].dump(), ", expected \"RGB\"");
+  FOVEA_CHECK(!json.contains("fill_color") || json["fill_color"] == 0, "[model] ", path,
+              ": preprocess_cfg.fill_color is ", json["fill_color"].dump(), ", expected 0");
+  if (own.contains("size") && own["size"].is_array() && own["size"].size() == 2 && own["size"][0] == own["size"][1]) {
+    const Json side = own["size"][0];
+    own["size"] = side;
+  }
+  try {
+    return image::parse_transform_config(own.dump(), {}, "preprocess_cfg");
+  } catch (const Error& error) {
+    fail(error.what(), "\nin ", path);
+  }
+}
+
+Json open_clip_transform_json(const image::TransformConfig& transform) {
+  Json json = Json::parse(image::to_json(transform));
+  Json out{{"mode", "RGB"}};
+  for (const char* key : {"size", "mean", "std", "interpolation", "resize_mode"}) out[key] = json[key];
+  return out;
+}
+
+void write_json(const std::string& path, const Json& json) { io::write_file(path, json.dump(2) + "\n"); }
+
+void make_folder(const std::string& folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  FOVEA_CHECK(!error, "[model] cannot create ", folder, ": ", error.message());
+}
+
+// What transformers and open_clip need to know about tokenizer.json.
+void write_tokenizer(const std::string& folder, const text::Tokenizer& tokenizer, std::int64_t context) {
+  tokenizer.save(folder + "/tokenizer.json");
+  const Json json = Json::parse(io::read_file(folder + "/tokenizer.json"));
+  write_json(folder + "/vocab.json", json["model"]["vocab"]);
+  io::write_file(folder + "/merges.txt", tokenizer.merges_text());
+  const char *start = "<|startoftext|>", *end = "<|endoftext|>";
+  write_json(folder + "/tokenizer_config.json", {{"tokenizer_class", "CLIPTokenizer"},
+                                                 {"model_max_length", context},
+                                                 {"bos_token", start},
+                                                 {"eos_token", end},
+                                                 {"pad_token", end},
+                                                 {"unk_token", end}});
+}
+
 }  // namespace
 
-void save_clip(const std::string& folder, const ClipModel& model, const text::Tokenizer& tokenizer,
-               const image::TransformConfig& transform) {
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  FOVEA_CHECK(!error, "[model] cannot create ", folder, ": ", error.message());
-  nn::save_parameters(folder + "/model.safetensors", nn::collect(model));
-  tokenizer.save(folder + "/tokenizer.json");
-  io::write_file(folder + "/preprocessor.json", image::to_preprocessor_json(transform));
-  const Json config{{"format", format}, {"model", Json::parse(to_json(model.config))}};
-  io::write_file(folder + "/config.json", config.dump(2) + "\n");
+FolderKind folder_kind(const std::string& folder, std::optional<ModelLayout> given) {
+  std::error_code unknown;
+  FOVEA_CHECK(fs::is_directory(folder, unknown), "[model] ", folder,
+              " is not a folder\nhint: a trained model is the folder `model` inside a run's output");
+  const std::string config = folder + "/config.json";
+  if (given == ModelLayout::open_clip || (!given && !exists(config) && exists(folder + open_clip_config)))
+    return {ModelLayout::open_clip, "clip"};
+  const Json json = read_json(config);
+  if (given ? given == ModelLayout::fovea : json.contains("format")) return {ModelLayout::fovea, "clip"};
+  FOVEA_CHECK(json.contains("model_type") && json["model_type"].is_string(), "[model] ", config,
+              " has no \"format\": \"", format, "\" as the library's own, and no \"model_type\" as Hugging Face's");
+  return {ModelLayout::hf, json["model_type"].get<std::string>()};
+}
+
+LoadedClip load_clip_model(const std::string& folder, std::optional<ModelLayout> layout, DType dtype) {
+  const auto [found, type] = folder_kind(folder, layout);
+  FOVEA_CHECK(type == "clip", "[model] ", folder, "/config.json describes a \"", type, "\", expected a \"clip\"");
+  const std::string path = parameter_file(folder, found);
+  io::TensorMap file;
+  if (found == ModelLayout::open_clip) file = read_parameters(path);
+  const ClipNaming naming = clip_naming(found, file);
+  const std::string config_path = folder + (found == ModelLayout::open_clip ? open_clip_config : "/config.json");
+  LoadedClip loaded{make_model(read_config(folder, naming, file, path), dtype, config_path), naming};
+  if (found != ModelLayout::open_clip) file = read_parameters(path);
+  remove_bookkeeping(file, naming);
+  nn::load_parameters(path, file, clip_file_tensors(loaded.model, naming));
+  return loaded;
+}
+
+std::optional<text::Tokenizer> load_clip_tokenizer(const std::string& folder, const LoadedClip& clip) {
+  const ClipConfig& config = clip.model.config;
+  const std::int64_t vocabulary = TextTower::vocabulary(config.text);
+  std::string path = folder + "/tokenizer.json";
+  std::optional<text::Tokenizer> tokenizer;
+  if (exists(path)) {
+    tokenizer = text::Tokenizer::load(path);
+  } else if (path = folder + "/merges.txt"; exists(path)) {
+    tokenizer = text::Tokenizer::load_merges(path, vocabulary);
+  } else {
+    return {};
+  }
+  FOVEA_CHECK(tokenizer->vocabulary_size() <= vocabulary, "[model] ", path, " has ", tokenizer->vocabulary_size(),
+              " entries, the model knows ", vocabulary);
+  const auto* text = std::get_if<TextTransformerConfig>(&config.text);
+  if (text != nullptr && text->pool == TextPool::end_token) {
+    FOVEA_CHECK(tokenizer->end_id() == text->end_token, "[model] ", path, " ends captions with id ",
+                tokenizer->end_id(), ", the model looks for ", text->end_token);
+  }
+  return tokenizer;
+}
+
+std::optional<image::TransformConfig> load_clip_transform(const std::string& folder, const LoadedClip& clip) {
+  std::string path;
+  image::TransformConfig transform;
+  if (clip.naming.layout == ModelLayout::open_clip) {
+    path = folder + open_clip_config;
+    if (!exists(path)) return {};
+    const Json json = read_json(path);
+    if (!json.contains("preprocess_cfg")) return {};
+    transform = parse_open_clip_transform(json["preprocess_cfg"], path);
+  } else {
+    path = folder + (clip.naming.layout == ModelLayout::hf ? "/preprocessor_config.json" : "/preprocessor.json");
+    if (!exists(path)) return {};
+    transform = image::parse_preprocessor_json(io::read_file(path), path);
+  }
+  const std::int64_t expected = ImageTower::image_size(clip.model.config.image);
+  FOVEA_CHECK(transform.size == expected, "[model] ", path, " gives ", transform.size, " pixels, the model expects ",
+              expected);
+  return transform;
 }
 
 ClipFolder load_clip(const std::string& folder) {
-  std::error_code unknown;
-  FOVEA_CHECK(std::filesystem::is_directory(folder, unknown), "[model] ", folder,
-              " is not a folder\nhint: a trained model is the folder `model` inside a run's output");
-  const std::string preprocessor = folder + "/preprocessor.json";
-  ClipFolder loaded{make_model(folder + "/config.json"), text::Tokenizer::load(folder + "/tokenizer.json"),
-                    image::parse_preprocessor_json(io::read_file(preprocessor), preprocessor)};
-  const ClipConfig& config = loaded.model.config;
-  nn::load_parameters(folder + "/model.safetensors", nn::collect(loaded.model));
-  FOVEA_CHECK(loaded.tokenizer.vocabulary_size() <= TextTower::vocabulary(config.text), "[model] ", folder,
-              "/tokenizer.json has ", loaded.tokenizer.vocabulary_size(), " entries, the model knows ",
-              TextTower::vocabulary(config.text));
-  FOVEA_CHECK(loaded.transform.size == ImageTower::image_size(config.image), "[model] ", preprocessor, " gives ",
-              loaded.transform.size, " pixels, the model expects ", ImageTower::image_size(config.image));
-  return loaded;
+  LoadedClip loaded = load_clip_model(folder);
+  auto tokenizer = load_clip_tokenizer(folder, loaded);
+  FOVEA_CHECK(tokenizer, "[model] ", folder, "/tokenizer.json: No such file");
+  auto transform = load_clip_transform(folder, loaded);
+  const bool own = loaded.naming.layout == ModelLayout::fovea;
+  FOVEA_CHECK(transform, "[model] ", folder, own ? "/preprocessor.json" : "/preprocessor_config.json",
+              ": No such file");
+  const auto* text = std::get_if<TextTransformerConfig>(&loaded.model.config.text);
+  FOVEA_CHECK(loaded.naming.layout != ModelLayout::open_clip || text == nullptr ||
+                  (text->pool == TextPool::eot && text->transformer.attention == ops::AttentionKind::causal),
+              "[model] ", folder, " was trained on padded captions (no_causal_mask, or a pool_type other than argmax); "
+              "captions are not padded here");
+  return {std::move(loaded.model), *std::move(tokenizer), *transform};
+}
+
+void save_clip(const std::string& folder, const ClipModel& model, const text::Tokenizer& tokenizer,
+               const image::TransformConfig& transform) {
+  export_clip(folder, ModelLayout::fovea, model, &tokenizer, &transform);
+}
+
+void export_clip(const std::string& folder, ModelLayout layout, const ClipModel& model,
+                 const text::Tokenizer* tokenizer, const image::TransformConfig* transform, io::FloatFormat floats) {
+  Json config;
+  if (layout == ModelLayout::fovea) config = {{"format", format}, {"model", Json::parse(to_json(model.config))}};
+  if (layout == ModelLayout::hf) config = detail::to_hf_config(model.config);
+  if (layout == ModelLayout::open_clip) {
+    config = {{"model_cfg", detail::to_open_clip_config(model.config)}};
+    config["preprocess_cfg"] = transform != nullptr ? open_clip_transform_json(*transform) : Json::object();
+  }
+  make_folder(folder);
+  const bool open_clip = layout == ModelLayout::open_clip;
+  nn::save_parameters(folder + (open_clip ? "/open_clip_model.safetensors" : "/model.safetensors"),
+                      clip_file_tensors(model, {layout, "", false}), floats);
+  if (tokenizer != nullptr) {
+    if (layout == ModelLayout::fovea) {
+      tokenizer->save(folder + "/tokenizer.json");
+    } else {
+      write_tokenizer(folder, *tokenizer, TextTower::context(model.config.text));
+    }
+  }
+  if (transform != nullptr && !open_clip) {
+    io::write_file(folder + (layout == ModelLayout::hf ? "/preprocessor_config.json" : "/preprocessor.json"),
+                   image::to_preprocessor_json(*transform));
+  }
+  write_json(folder + (open_clip ? open_clip_config : "/config.json"), config);
 }
 
 }  // namespace fovea::models

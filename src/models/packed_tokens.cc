@@ -17,16 +17,20 @@ void check_packed_tokens(const Tensor& tokens, const PackedLayout& layout) {
   }
 }
 
-Tensor pooled_rows(TextPool pool, const Tensor& tokens, const PackedLayout& layout) {
+Tensor pooled_rows(const TextTransformerConfig& config, const Tensor& tokens, const PackedLayout& layout) {
   check_packed_tokens(tokens, layout);
   Tensor rows({layout.sequences()}, DType::i64);
   auto* row = rows.mutable_data<std::int64_t>();
   const auto* ids = tokens.data<std::int32_t>();
   for (std::int64_t b = 0; b < layout.sequences(); ++b) {
     const std::int64_t begin = layout.begin(b), end = layout.end(b);
-    switch (pool) {
+    switch (config.pool) {
       case TextPool::first: row[b] = begin; break;
       case TextPool::last: row[b] = end - 1; break;
+      case TextPool::end_token:
+        row[b] = std::find(ids + begin, ids + end, config.end_token) - ids;
+        if (row[b] == end) row[b] = begin;
+        break;
       default: row[b] = std::max_element(ids + begin, ids + end) - ids; break;  // the first of equals
     }
   }

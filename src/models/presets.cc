@@ -22,6 +22,7 @@ struct EnumNames<ops::AttentionKind> {
 template <>
 struct EnumNames<models::TextPool> {
   static constexpr std::pair<const char*, models::TextPool> values[] = {{"eot", models::TextPool::eot},
+                                                                        {"end_token", models::TextPool::end_token},
                                                                         {"last", models::TextPool::last},
                                                                         {"first", models::TextPool::first},
                                                                         {"mean", models::TextPool::mean}};
@@ -52,6 +53,7 @@ static void fields(Same<ResNetConfig> auto& c, auto&& f) {
 }
 static void fields(Same<TextTransformerConfig> auto& c, auto&& f) {
   f("vocabulary", c.vocabulary), f("context", c.context), f("pool", c.pool);
+  f("end_token", c.end_token);
   fields(c.transformer, f);
 }
 static void fields(Same<CbowConfig> auto& c, auto&& f) {

@@ -3,7 +3,7 @@
 #include <cstring>
 #include <set>
 
-#include "fovea/io/safetensors.h"
+#include "fovea/tensor/factory.h"
 #include "nn/differences.h"
 
 namespace fovea::nn {
@@ -33,18 +33,55 @@ Shape file_shape(const ParamEntry& entry) {
   return is_filter(entry) ? Shape{s[0], s[3], s[1], s[2]} : s;
 }
 
+Tensor transposed(const Tensor& x) { return swap_inner_axes(x, 1, x.dim(0), x.dim(1), {x.dim(1), x.dim(0)}); }
+
+// Tensors of equal shape, one below the other.
+Tensor stacked(const std::vector<Tensor>& parts) {
+  if (parts.size() == 1) return parts.front();
+  Shape shape = parts.front().shape();
+  shape.set(0, shape[0] * static_cast<std::int64_t>(parts.size()));
+  Tensor out(shape, parts.front().dtype());
+  std::int64_t begin = 0;
+  for (const Tensor& part : parts) {
+    out.rows(begin, begin + part.dim(0)).copy_from(part);
+    begin += part.dim(0);
+  }
+  return out;
+}
+
+// A value of each part, as the file holds them together.
+template <class ValueOf>
+Tensor gather(const FileTensor& tensor, const ValueOf& value_of) {
+  std::vector<Tensor> values;
+  for (const ParamEntry& part : tensor.parts) values.push_back(to_file_layout(part, value_of(part)));
+  const Tensor all = stacked(values);
+  return tensor.transposed ? transposed(all) : all;
+}
+
+void set(const FileTensor& tensor, const Tensor& stored) {
+  const Tensor all = tensor.transposed ? transposed(stored) : stored;
+  std::int64_t begin = 0;
+  for (const ParamEntry& part : tensor.parts) {
+    const bool whole = tensor.parts.size() == 1;
+    const std::int64_t rows = whole ? 0 : file_shape(part)[0];
+    const Tensor own = whole ? all : all.rows(begin, begin + rows);
+    part.value().copy_from(from_file_layout(part, own).to(part.leaf->value.dtype()));
+    begin += rows;
+  }
+}
+
 // Everything that does not fit, a line each.
-std::vector<std::string> differences(const io::TensorMap& file, const std::vector<ParamEntry>& entries) {
+std::vector<std::string> differences(const io::TensorMap& file, const std::vector<FileTensor>& tensors) {
   std::vector<std::string> found;
   std::set<std::string> known;
-  for (const ParamEntry& entry : entries) {
-    known.insert(entry.path);
-    const auto stored = file.find(entry.path);
+  for (const FileTensor& tensor : tensors) {
+    known.insert(tensor.name);
+    const auto stored = file.find(tensor.name);
     if (stored == file.end()) {
-      found.push_back("missing: " + entry.path);
-    } else if (!(stored->second.shape() == file_shape(entry))) {
+      found.push_back("missing: " + tensor.name);
+    } else if (!(stored->second.shape() == tensor.shape())) {
       found.push_back(
-          concat(entry.path, " is ", stored->second.shape(), " in the file, ", file_shape(entry), " in the model"));
+          concat(tensor.name, " is ", stored->second.shape(), " in the file, ", tensor.shape(), " in the model"));
     }
   }
   for (const auto& [name, tensor] : file) {
@@ -69,18 +106,47 @@ Tensor from_file_layout(const ParamEntry& entry, const Tensor& stored) {
   return swap_inner_axes(stored, s[0], s[1], s[2] * s[3], {s[0], s[2], s[3], s[1]});
 }
 
-void save_parameters(const std::string& path, const std::vector<ParamEntry>& entries) {
+Shape FileTensor::shape() const {
+  Shape shape = file_shape(parts.front());
+  if (parts.size() > 1) shape.set(0, shape[0] * static_cast<std::int64_t>(parts.size()));
+  return transposed ? Shape{shape[1], shape[0]} : shape;
+}
+
+Tensor FileTensor::value() const {
+  return gather(*this, [](const ParamEntry& part) { return part.value(); });
+}
+
+Tensor FileTensor::gradient() const {
+  return gather(*this, [](const ParamEntry& part) {
+    const Tensor grad = part.grad();
+    return grad.defined() ? grad : zeros(part.value().shape(), part.leaf->value.dtype());
+  });
+}
+
+std::vector<FileTensor> native_tensors(const std::vector<ParamEntry>& entries) {
+  std::vector<FileTensor> tensors;
+  for (const ParamEntry& entry : entries) tensors.push_back({entry.path, {entry}});
+  return tensors;
+}
+
+void save_parameters(const std::string& path, const std::vector<FileTensor>& tensors, io::FloatFormat floats) {
   io::TensorMap file;
-  for (const ParamEntry& entry : entries) file.emplace(entry.path, to_file_layout(entry, entry.value()));
-  io::save_safetensors(path, file, {{"format", "pt"}});
+  for (const FileTensor& tensor : tensors) file.emplace(tensor.name, tensor.value());
+  io::save_safetensors(path, file, {{"format", "pt"}}, floats);
+}
+
+void save_parameters(const std::string& path, const std::vector<ParamEntry>& entries) {
+  save_parameters(path, native_tensors(entries));
+}
+
+void load_parameters(const std::string& path, const io::TensorMap& file, const std::vector<FileTensor>& tensors) {
+  refuse_differences("[load] " + path + " does not fit the model", differences(file, tensors),
+                     "\nhint: the configuration beside the file must describe the same model");
+  for (const FileTensor& tensor : tensors) set(tensor, file.at(tensor.name));
 }
 
 void load_parameters(const std::string& path, const std::vector<ParamEntry>& entries) {
-  const io::TensorMap file = io::load_safetensors(path);
-  refuse_differences("[load] " + path + " does not fit the model", differences(file, entries),
-                     "\nhint: the config.json beside the file must describe the same model");
-  for (const ParamEntry& entry : entries)
-    entry.value().copy_from(from_file_layout(entry, file.at(entry.path)).to(entry.leaf->value.dtype()));
+  load_parameters(path, io::load_safetensors(path), native_tensors(entries));
 }
 
 }  // namespace fovea::nn

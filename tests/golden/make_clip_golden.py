@@ -29,6 +29,9 @@ import dataclasses
 import json
 import math
 import pathlib
+import sys
+import types
+from unittest import mock
 
 import torch
 from safetensors.torch import save_file
@@ -44,7 +47,21 @@ def import_open_clip():
         library = torch.library.Library("torchvision", "DEF")
         for name in ("nms", "qnms"):
             library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    except ModuleNotFoundError:
+        # open_clip's models need names from torchvision, but call nothing of it here.
+        for name in ("torchvision", "torchvision.ops", "torchvision.ops.misc", "torchvision.transforms",
+                     "torchvision.transforms.functional"):
+            stand_in = types.ModuleType(name)
+            stand_in.__getattr__ = lambda attribute: mock.MagicMock(name=attribute)
+            stand_in.__path__ = []
+            sys.modules[name] = stand_in
+            parent, _, child = name.rpartition(".")
+            if parent:
+                setattr(sys.modules[parent], child, stand_in)
     import open_clip
+    for name in [name for name, module in sys.modules.items() if getattr(module, "__spec__", 0) is None]:
+        if name.startswith("torchvision"):
+            del sys.modules[name]  # other packages look for the real one
     return open_clip
 
 

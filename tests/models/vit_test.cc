@@ -180,7 +180,7 @@ TEST(Vit, EveryBlockHasTheActivationAsked) {
 TEST(Vit, RefusesConfigurationsThatDoNotFit) {
   nn::Init init(1);
   VisionTransformerConfig config = tiny();
-  config.patch_size = 4;
+  config.patch_size = 7;  // wider than the picture
   EXPECT_THROW(VisionTransformer(config, init), Error);
   config.patch_size = 0;
   EXPECT_THROW(VisionTransformer(config, init), Error);

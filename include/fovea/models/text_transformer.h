@@ -13,20 +13,23 @@ namespace fovea::models {
 
 // Which token, or which mean, stands for a caption.
 enum class TextPool : std::uint8_t {
-  eot,    // the first largest token id: the end-of-text token has the largest
-  last,   // the last token
-  first,  // the first token
-  mean,   // the mean over all tokens
+  eot,        // the first largest token id: the end-of-text token has the largest
+  end_token,  // the first token that is `end_token`, or the first token where there is none
+  last,       // the last token
+  first,      // the first token
+  mean,       // the mean over all tokens
 };
 
 struct TextTransformerConfig {
   std::int64_t vocabulary = 49408, context = 77;
   nn::TransformerConfig transformer{512, 12, 8, 2048, Activation::quick_gelu, ops::AttentionKind::causal, 1e-5};
   TextPool pool = TextPool::eot;
+  std::int64_t end_token = 49407;  // of the pool of that name
 };
 
-// Rows of the packed tokens that `pool` (not mean) picks: (B) i64. Throws Error as check_packed_tokens does.
-FOVEA_API Tensor pooled_rows(TextPool pool, const Tensor& tokens, const PackedLayout& layout);
+// Rows of the packed tokens that the configuration's pool (not mean) picks: (B) i64. Throws Error as
+// check_packed_tokens does.
+FOVEA_API Tensor pooled_rows(const TextTransformerConfig& config, const Tensor& tokens, const PackedLayout& layout);
 
 // Packed token ids (T) -> features (B, D).
 struct TextTransformer {
@@ -49,13 +52,18 @@ struct TextTransformer {
   std::int64_t features() const { return config.transformer.width; }
 
   Var operator()(const Tensor& tokens, const nn::Ctx& ctx) const {
+    const Var x = hidden(tokens, ctx);
+    if (config.pool == TextPool::mean) return ops::segment_mean(final_layer_norm(x, ctx), ctx.layout);
+    return final_layer_norm(ops::gather_rows(x, pooled_rows(config, tokens, ctx.layout)), ctx);
+  }
+
+  // What the last block gives: (T, D).
+  Var hidden(const Tensor& tokens, const nn::Ctx& ctx) const {
     check_packed_tokens(tokens, ctx.layout);
     FOVEA_CHECK(ctx.layout.max_length() <= config.context, "[text_transformer] a caption has ", ctx.layout.max_length(),
                 " tokens, the context is ", config.context, "\nhint: truncate captions to the context");
     const Var embedded = token_embedding(tokens, ctx);
-    const Var x = encoder(ops::add(embedded, ops::embedding(position_embedding(), ctx.layout.positions)), ctx);
-    if (config.pool == TextPool::mean) return ops::segment_mean(final_layer_norm(x, ctx), ctx.layout);
-    return final_layer_norm(ops::gather_rows(x, pooled_rows(config.pool, tokens, ctx.layout)), ctx);
+    return encoder(ops::add(embedded, ops::embedding(position_embedding(), ctx.layout.positions)), ctx);
   }
 
   static void visit(auto& self, auto&& f) {

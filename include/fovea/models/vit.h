@@ -18,6 +18,7 @@ struct VisionTransformerConfig {
   bool pre_norm = true;     // a layer norm before the blocks (CLIP's `ln_pre`)
   bool patch_bias = false;
 
+  // Patches along a side; what is left over at the right and the bottom is not looked at.
   std::int64_t grid() const { return image_size / patch_size; }
   std::int64_t tokens() const { return grid() * grid() + (class_token ? 1 : 0); }
 };
@@ -48,15 +49,27 @@ struct VisionTransformer {
   std::int64_t features() const { return config.transformer.width; }
 
   Var operator()(const Var& images, const nn::Ctx& ctx) const {
+    return pool(hidden(images, ctx), images.dim(0), ctx);
+  }
+
+  // What the last block gives: (N * tokens, D), the class token first in each picture.
+  Var hidden(const Var& images, const nn::Ctx& ctx) const {
     FOVEA_CHECK(images.rank() == 4 && images.dim(1) == config.image_size && images.dim(2) == config.image_size,
                 "[vit] images are ", images.shape(), ", expected (N, ", config.image_size, ", ", config.image_size,
                 ", 3)");
     const std::int64_t n = images.dim(0), patches = config.grid() * config.grid(), width = features();
     const Var grid = ops::reshape(patch_embedding(images, ctx), {n, patches, width});
-    const nn::Ctx packed = ctx.with(PackedLayout::uniform(n, config.tokens()));
+    const nn::Ctx tokens = packed(n, ctx);
     Var x = ops::patch_tokens(grid, class_embedding ? (*class_embedding)() : Var(), position_embedding());
-    if (pre_layrnorm) x = (*pre_layrnorm)(x, packed);
-    return pool(encoder(x, packed), packed);
+    if (pre_layrnorm) x = (*pre_layrnorm)(x, tokens);
+    return encoder(x, tokens);
+  }
+
+  // The norm of the class token, or the mean of the normed tokens: hidden states of `n` pictures -> (n, D).
+  Var pool(const Var& x, std::int64_t n, const nn::Ctx& ctx) const {
+    const nn::Ctx tokens = packed(n, ctx);
+    if (!class_embedding) return ops::segment_mean(post_layernorm(x, tokens), tokens.layout);
+    return post_layernorm(ops::gather_rows(x, tokens.layout.offsets.rows(0, n)), tokens);
   }
 
   static void visit(auto& self, auto&& f) {
@@ -79,20 +92,17 @@ struct VisionTransformer {
   static double scale(const Config& c) { return 1 / std::sqrt(static_cast<double>(c.transformer.width)); }
 
   static nn::Conv2d make_patch_embedding(const Config& c, nn::Init& init) {
-    FOVEA_CHECK(c.patch_size > 0 && c.image_size % c.patch_size == 0, "[vit] image size ", c.image_size,
-                " is not a multiple of patch size ", c.patch_size);
+    FOVEA_CHECK(c.patch_size > 0 && c.patch_size <= c.image_size, "[vit] patch size ", c.patch_size,
+                " does not fit into image size ", c.image_size);
     const int patch = static_cast<int>(c.patch_size);
     const Shape shape{c.transformer.width, c.patch_size, c.patch_size, 3};
     Tensor bias = c.patch_bias ? init.constant({c.transformer.width}, 0) : Tensor();
     return nn::Conv2d(init.linear_default(shape), {.stride = patch}, std::move(bias));
   }
 
-  // The norm of the class token, or the mean of the normed tokens.
-  Var pool(const Var& x, const nn::Ctx& ctx) const {
-    if (!class_embedding) return ops::segment_mean(post_layernorm(x, ctx), ctx.layout);
-    return post_layernorm(ops::gather_rows(x, first_rows(ctx.layout)), ctx);
+  nn::Ctx packed(std::int64_t n, const nn::Ctx& ctx) const {
+    return ctx.with(PackedLayout::uniform(n, config.tokens()));
   }
-  static Tensor first_rows(const PackedLayout& layout) { return layout.offsets.rows(0, layout.sequences()); }
 };
 
 }  // namespace fovea::models

@@ -1,0 +1,39 @@
+// Writes a model folder as other libraries read it.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "fovea/models/clip_folder.h"
+
+int main(int argc, char** argv) {
+  using namespace fovea;
+  CLI::App app("Writes a model folder of any layout in another one. hf is what transformers' CLIPModel.from_pretrained\n"
+               "reads, open_clip a folder of open_clip's hub, fovea the library's own.");
+  std::string from, to;
+  models::ModelLayout layout{};
+  io::FloatFormat floats = io::FloatFormat::f32;
+  const std::map<std::string, models::ModelLayout> layouts{{"hf", models::ModelLayout::hf},
+                                                           {"open_clip", models::ModelLayout::open_clip},
+                                                           {"fovea", models::ModelLayout::fovea}};
+  const std::map<std::string, io::FloatFormat> formats{
+      {"f32", io::FloatFormat::f32}, {"bf16", io::FloatFormat::bf16}, {"f16", io::FloatFormat::f16}};
+  app.add_option("model", from, "model folder")->required()->type_name("DIR");
+  app.add_option("output", to, "folder to write")->required()->type_name("DIR");
+  app.add_option("--layout", layout, "hf, open_clip or fovea")
+      ->required()
+      ->transform(CLI::CheckedTransformer(layouts))
+      ->type_name("NAME");
+  app.add_option("--dtype", floats, "f32, bf16 or f16")->transform(CLI::CheckedTransformer(formats))->type_name("NAME");
+  CLI11_PARSE(app, argc, argv);
+  try {
+    const models::LoadedClip clip = models::load_clip_model(from);
+    const auto tokenizer = models::load_clip_tokenizer(from, clip);
+    const auto transform = models::load_clip_transform(from, clip);
+    models::export_clip(to, layout, clip.model, tokenizer ? &*tokenizer : nullptr, transform ? &*transform : nullptr,
+                        floats);
+    if (!tokenizer) std::fprintf(stderr, "%s has no tokenizer, so %s has none\n", from.c_str(), to.c_str());
+    if (!transform) std::fprintf(stderr, "%s has no preprocessor, so %s has none\n", from.c_str(), to.c_str());
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return 1;
+  }
+}

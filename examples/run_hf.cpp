@@ -1,0 +1,48 @@
+// Runs a published model on given tensors and writes what its original class returns.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "fovea/core/parallel.h"
+#include "fovea/models/run_hf.h"
+
+int main(int argc, char** argv) {
+  using namespace fovea;
+  CLI::App app("Runs a model folder of Hugging Face (config.json, model.safetensors) or of open_clip\n"
+               "(open_clip_config.json, open_clip_model.safetensors) in evaluation mode.");
+  std::string folder, inputs, outputs;
+  models::RunOptions options;
+  models::ModelLayout layout{};
+  int threads = 0;
+  const std::map<std::string, DType> precisions{{"f32", DType::f32}, {"fp32", DType::f32}, {"f64", DType::f64}};
+  const std::map<std::string, models::ModelLayout> layouts{
+      {"hf", models::ModelLayout::hf}, {"open_clip", models::ModelLayout::open_clip}};
+  app.add_option("folder", folder, "model folder")->required()->type_name("DIR");
+  app.add_option("--inputs", inputs,
+                 "safetensors with pixel_values (N, 3, S, S), input_ids (B, L) and, where texts are padded, "
+                 "attention_mask (B, L)")
+      ->required()
+      ->type_name("FILE");
+  app.add_option("--outputs", outputs,
+                 "safetensors to write: image_embeds, text_embeds, logits_per_image, logits_per_text, loss, ...")
+      ->required()
+      ->type_name("FILE");
+  app.add_flag("--grad", options.gradients, "also write grad.NAME, the loss's gradient, for every parameter");
+  app.add_option("--precision", options.precision, "f32 or f64")
+      ->transform(CLI::CheckedTransformer(precisions))
+      ->type_name("NAME");
+  CLI::Option* chosen = app.add_option("--layout", layout, "hf or open_clip, where a folder holds both")
+                            ->transform(CLI::CheckedTransformer(layouts))
+                            ->type_name("NAME");
+  app.add_option("--threads", threads, "threads that compute; default: FOVEA_NUM_THREADS, or one per processor")
+      ->check(CLI::PositiveNumber)
+      ->type_name("N");
+  CLI11_PARSE(app, argc, argv);
+  try {
+    if (threads > 0) set_num_threads(threads);
+    if (chosen->count() > 0) options.layout = layout;
+    io::save_safetensors(outputs, models::run_hf(folder, io::load_safetensors(inputs), options), {{"format", "pt"}});
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return 1;
+  }
+}

@@ -1,0 +1,33 @@
+// A published model on given inputs, as its original class computes it: what one compares with.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "fovea/io/safetensors.h"
+#include "fovea/models/clip_layouts.h"
+
+namespace fovea::models {
+
+struct RunOptions {
+  DType precision = DType::f32;       // or f64
+  bool gradients = false;             // of the loss, for every parameter
+  std::optional<ModelLayout> layout;  // of the folder; by default as folder_kind sees it
+};
+
+// Runs the model of a folder in evaluation mode. For "clip" (CLIPModel, open_clip's CLIP):
+//
+//   inputs   pixel_values (N, 3, S, S) of a floating type; input_ids (B, L) i64 or i32; attention_mask (B, L), 1 for
+//            tokens and 0 for pads, by default all ones. Pictures or texts may be left out.
+//   outputs  image_embeds (N, E) and text_embeds (B, E) of unit length; with both, logits_per_image (N, B) and
+//            logits_per_text (B, N); if N = B, also loss (). vision_model_output.* and text_model_output.*:
+//            last_hidden_state (N or B, tokens, D), zero where attention_mask is 0, and pooler_output, the embeddings
+//            before they are scaled (what CLIPModel of transformers 5 calls so). Towers other than the transformers
+//            have none of the latter.
+//   grad.NAME  with `gradients`: of the loss, NAME and layout being those of the folder's file.
+//
+// Throws Error when the folder cannot be read, for inputs that do not fit the model, and when gradients are asked for
+// where there is no loss.
+FOVEA_API io::TensorMap run_hf(const std::string& folder, const io::TensorMap& inputs, const RunOptions& options = {});
+
+}  // namespace fovea::models

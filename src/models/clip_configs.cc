@@ -1,0 +1,417 @@
+#include "models/clip_configs.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <utility>
+
+#include "io/json_fields.h"
+
+namespace fovea::models::detail {
+namespace {
+
+using io::detail::JsonPlace;
+
+constexpr io::detail::WholeRange sizes{1, 1 << 19}, token_ids{0, 1 << 30};
+constexpr double default_eps = 1e-5;
+constexpr std::int64_t legacy_end_token = 2;  // what CLIPTextConfig said until 2023: the largest id is pooled
+
+// One object of a configuration file.
+struct Section {
+  const ConfigJson& json;
+  JsonPlace place;
+
+  Section(const ConfigJson& object, JsonPlace where) : json(object), place(std::move(where)) {
+    if (!json.is_object()) place.fail_with(json, "an object");
+  }
+  bool has(const char* key) const { return json.contains(key) && !json[key].is_null(); }
+
+  template <class T>
+  void read(const char* key, T& value, io::detail::WholeRange range = sizes) const {
+    if (has(key)) io::detail::read_value(json[key], value, place / key, range);
+  }
+  template <class T>
+  T get(const char* key, T otherwise, io::detail::WholeRange range = sizes) const {
+    read(key, otherwise, range);
+    return otherwise;
+  }
+  std::string text(const char* key, const std::string& otherwise) const {
+    if (!has(key)) return otherwise;
+    if (!json[key].is_string()) (place / key).fail_with(json[key], "text");
+    return json[key].get<std::string>();
+  }
+  // For keys of which only one value can be loaded.
+  void require(const char* key, const ConfigJson& only) const {
+    if (has(key) && json[key] != only) (place / key).fail_with(json[key], only.dump() + ", the only value supported");
+  }
+  void refuse(const char* key) const {
+    if (has(key) && json[key] != false) (place / key).fail_with(json[key], "nothing: it is not supported");
+  }
+  // A side in pixels: 224, or [224, 224].
+  std::int64_t square(const char* key, std::int64_t otherwise) const {
+    if (!has(key) || !json[key].is_array()) return get(key, otherwise);
+    std::array<std::int64_t, 2> sides{};
+    read(key, sides);
+    if (sides[0] != sides[1]) (place / key).fail_with(json[key], "a square");
+    return sides[0];
+  }
+  double eps(const char* key) const {
+    const double value = get(key, default_eps);
+    if (!(value > 0 && value < 1)) (place / key).fail_with(json[key], "a small positive number");
+    return value;
+  }
+};
+
+constexpr std::pair<const char*, Activation> hf_activations[]{
+    {"quick_gelu", Activation::quick_gelu}, {"gelu", Activation::gelu},
+    {"gelu_python", Activation::gelu},      {"gelu_pytorch_tanh", Activation::gelu_tanh},
+    {"gelu_new", Activation::gelu_tanh},    {"gelu_fast", Activation::gelu_tanh},
+    {"gelu_accurate", Activation::gelu_tanh}, {"gelu_python_tanh", Activation::gelu_tanh},
+    {"relu", Activation::relu},             {"silu", Activation::silu},
+    {"swish", Activation::silu}};
+
+Activation hf_activation(const Section& section) {
+  const std::string name = section.text("hidden_act", "quick_gelu");
+  std::vector<std::string> known;
+  for (const auto& [published, activation] : hf_activations) {
+    if (name == published) return activation;
+    known.emplace_back(published);
+  }
+  (section.place / "hidden_act").fail_with(section.json["hidden_act"], "one of " + io::detail::join(known));
+}
+
+const char* hf_name(Activation activation) {
+  for (const auto& [published, own] : hf_activations) {
+    if (own == activation) return published;
+  }
+  fail("[model] Hugging Face has no name for this activation");
+}
+
+nn::TransformerConfig hf_transformer(const Section& section, nn::TransformerConfig config) {
+  section.read("hidden_size", config.width);
+  section.read("intermediate_size", config.hidden);
+  section.read("num_hidden_layers", config.layers);
+  section.read("num_attention_heads", config.heads);
+  config.activation = hf_activation(section);
+  config.eps = section.eps("layer_norm_eps");
+  return config;
+}
+
+// "text_config", in whose place an older "text_config_dict" stands where there is one.
+Section hf_section(const ConfigJson& json, const JsonPlace& place, const std::string& name) {
+  static const ConfigJson empty = ConfigJson::object();
+  for (const std::string& key : {name + "_dict", name}) {
+    if (json.contains(key) && !json[key].is_null()) return {json[key], place / key};
+  }
+  return {empty, place / name};
+}
+
+ConfigJson hf_transformer_json(const nn::TransformerConfig& c, const char* model_type, std::int64_t embed) {
+  return {{"model_type", model_type},           {"hidden_size", c.width},
+          {"intermediate_size", c.hidden},      {"num_hidden_layers", c.layers},
+          {"num_attention_heads", c.heads},     {"hidden_act", hf_name(c.activation)},
+          {"layer_norm_eps", c.eps},            {"projection_dim", embed},
+          {"attention_dropout", 0.0}};
+}
+
+// Towers that a published class does not have.
+[[noreturn]] void refuse_export(const std::string& whose, const std::string& what) {
+  fail("[export] ", whose, " has no ", what,
+       "\nhint: --layout fovea writes every model; other towers (a vit or modified_resnet with a transformer) export");
+}
+
+template <class Tower, class Variant>
+const Tower& tower_of(const Variant& variant, const std::string& whose, const std::string& what) {
+  const auto* tower = std::get_if<Tower>(&variant);
+  if (tower == nullptr) refuse_export(whose, what);
+  return *tower;
+}
+
+constexpr const char* text_tower_name = "text tower but the causal transformer (this model's is of another type)";
+
+// open_clip's "act_kwargs" and "norm_kwargs" of a tower, and its "mlp_ratio".
+void read_open_clip_transformer(const Section& section, bool quick_gelu, nn::TransformerConfig& c) {
+  c.activation = quick_gelu ? Activation::quick_gelu : Activation::gelu;
+  if (section.has("act_kwargs")) {
+    const Section act(section.json["act_kwargs"], section.place / "act_kwargs");
+    const std::string approximate = act.text("approximate", "none");
+    if (quick_gelu && !act.json.empty()) act.place.fail_with(act.json, "nothing beside quick_gelu");
+    io::detail::refuse_unknown(act.json, {"approximate"}, act.place);
+    if (approximate == "tanh") {
+      c.activation = Activation::gelu_tanh;
+    } else if (approximate != "none") {
+      (act.place / "approximate").fail_with(act.json["approximate"], "none or tanh");
+    }
+  }
+  c.eps = default_eps;
+  if (section.has("norm_kwargs")) {
+    const Section norm(section.json["norm_kwargs"], section.place / "norm_kwargs");
+    io::detail::refuse_unknown(norm.json, {"eps"}, norm.place);
+    c.eps = norm.eps("eps");
+  }
+  const double ratio = section.get("mlp_ratio", 4.0);
+  if (!(ratio > 0 && ratio < 1000)) (section.place / "mlp_ratio").fail_with(section.json["mlp_ratio"], "0 to 1000");
+  c.hidden = static_cast<std::int64_t>(static_cast<double>(c.width) * ratio);
+}
+
+// The ratio from which open_clip computes `hidden`: int(width * ratio).
+double mlp_ratio(const nn::TransformerConfig& c) {
+  const auto width = static_cast<double>(c.width);
+  double ratio = static_cast<double>(c.hidden) / width;
+  while (static_cast<std::int64_t>(width * ratio) < c.hidden) ratio = std::nextafter(ratio, 1e9);
+  return ratio;
+}
+
+void write_open_clip_transformer(const nn::TransformerConfig& c, ConfigJson& json) {
+  json["mlp_ratio"] = mlp_ratio(c);
+  if (c.activation == Activation::gelu_tanh) json["act_kwargs"] = {{"approximate", "tanh"}};
+  if (c.eps != default_eps) json["norm_kwargs"] = {{"eps", c.eps}};
+}
+
+VisionTransformerConfig parse_open_clip_vit(const Section& vision, bool quick_gelu) {
+  VisionTransformerConfig config;
+  vision.require("pool_type", "tok");
+  vision.require("pos_embed_type", "learnable");
+  for (const char* key : {"ls_init_value", "attentional_pool"}) vision.refuse(key);
+  config.image_size = vision.square("image_size", 224);
+  config.patch_size = vision.square("patch_size", 16);
+  config.pre_norm = !vision.get("no_ln_pre", false);
+  nn::TransformerConfig& c = config.transformer;
+  vision.read("width", c.width);
+  vision.read("layers", c.layers);
+  read_open_clip_transformer(vision, quick_gelu, c);
+  const std::int64_t head_width = vision.get("head_width", std::int64_t{64});
+  c.heads = c.width / head_width;
+  if (c.heads == 0 || c.width % c.heads != 0) {
+    (vision.place / "head_width").fail_with(ConfigJson(head_width), concat("a divisor of the width ", c.width));
+  }
+  return config;
+}
+
+ModifiedResNetConfig parse_open_clip_resnet(const Section& vision, std::int64_t embed) {
+  ModifiedResNetConfig config;
+  vision.require("head_width", 64);
+  config.image_size = vision.square("image_size", 224);
+  config.width = vision.get("width", std::int64_t{64});
+  vision.read("layers", config.blocks);
+  config.embed = embed;
+  return config;
+}
+
+TextPool parse_open_clip_pool(const Section& text) {
+  const std::string pool = text.text("pool_type", "argmax");
+  if (pool == "argmax") return TextPool::eot;
+  if (pool == "first") return TextPool::first;
+  if (pool == "last") return TextPool::last;
+  (text.place / "pool_type").fail_with(text.json["pool_type"], "argmax, first or last");
+}
+
+TextTransformerConfig parse_open_clip_text(const Section& text, bool quick_gelu) {
+  TextTransformerConfig config;
+  text.require("proj_type", "linear");
+  for (const char* key : {"hf_model_name", "ls_init_value", "embed_cls", "proj_bias"}) text.refuse(key);
+  text.read("vocab_size", config.vocabulary);
+  text.read("context_length", config.context);
+  config.pool = parse_open_clip_pool(text);
+  nn::TransformerConfig& c = config.transformer;
+  text.read("width", c.width);
+  text.read("heads", c.heads);
+  text.read("layers", c.layers);
+  if (text.get("no_causal_mask", false)) c.attention = ops::AttentionKind::full;
+  read_open_clip_transformer(text, quick_gelu, c);
+  return config;
+}
+
+ConfigJson open_clip_vit_json(const VisionTransformerConfig& vit) {
+  if (!vit.class_token || vit.patch_bias) refuse_export("open_clip", "vit without a class token or with a patch bias");
+  const nn::TransformerConfig& c = vit.transformer;
+  ConfigJson json{{"image_size", vit.image_size},
+                  {"layers", c.layers},
+                  {"width", c.width},
+                  {"head_width", c.width / c.heads},
+                  {"patch_size", vit.patch_size}};
+  if (!vit.pre_norm) json["no_ln_pre"] = true;
+  write_open_clip_transformer(c, json);
+  return json;
+}
+
+ConfigJson open_clip_text_json(const TextTransformerConfig& text) {
+  const nn::TransformerConfig& c = text.transformer;
+  ConfigJson json{{"context_length", text.context},
+                  {"vocab_size", text.vocabulary},
+                  {"width", c.width},
+                  {"heads", c.heads},
+                  {"layers", c.layers}};
+  const bool largest = text.pool == TextPool::end_token && text.end_token == text.vocabulary - 1;
+  if (text.pool == TextPool::first || text.pool == TextPool::last) {
+    json["pool_type"] = text.pool == TextPool::first ? "first" : "last";
+  } else if (text.pool != TextPool::eot && !largest) {
+    refuse_export("open_clip", "pooling of the text's mean, or of an end token that is not the largest id");
+  }
+  if (c.attention == ops::AttentionKind::full) json["no_causal_mask"] = true;
+  write_open_clip_transformer(c, json);
+  return json;
+}
+
+// Sizes that the shapes of OpenAI's parameters show.
+struct OpenAiShapes {
+  const io::TensorMap& file;
+  const std::string& prefix;
+  const std::string& path;
+
+  std::int64_t dim(const std::string& name, int axis) const {
+    const auto found = file.find(prefix + name);
+    FOVEA_CHECK(found != file.end() && found->second.rank() > axis, "[model] ", path, " has no parameter ", prefix, name,
+                "\nhint: without open_clip_config.json only OpenAI's models can be read");
+    return found->second.dim(axis);
+  }
+  // How many of "visual.layer1.0.", "visual.layer1.1.", ... there are.
+  std::int64_t count(const std::string& blocks) const {
+    std::int64_t n = 0;
+    while (true) {
+      const std::string block = concat(prefix, blocks, n, ".");
+      const auto found = file.lower_bound(block);
+      if (found == file.end() || !found->first.starts_with(block)) return n;
+      ++n;
+    }
+  }
+  // The side of a square grid whose positions, and one more, have rows of their own.
+  std::int64_t grid(const std::string& positions) const {
+    const std::int64_t rows = dim(positions, 0);
+    const auto side = std::llround(std::sqrt(static_cast<double>(rows - 1)));
+    FOVEA_CHECK(side * side + 1 == rows, "[model] ", path, ": ", prefix, positions, " has ", rows,
+                " rows, expected one more than a square");
+    return side;
+  }
+  static nn::TransformerConfig transformer(std::int64_t width, std::int64_t layers, ops::AttentionKind kind) {
+    return {width, layers, std::max<std::int64_t>(width / 64, 1), 4 * width, Activation::quick_gelu, kind, default_eps};
+  }
+
+  ClipConfig config() const {
+    ClipConfig config;
+    config.embed = dim("text_projection", 1);
+    if (file.contains(prefix + "visual.proj")) {
+      VisionTransformerConfig vit;
+      vit.patch_size = dim("visual.conv1.weight", 3);
+      vit.image_size = vit.patch_size * grid("visual.positional_embedding");
+      vit.transformer = transformer(dim("visual.conv1.weight", 0), count("visual.transformer.resblocks."),
+                                    ops::AttentionKind::full);
+      config.image = vit;
+    } else {
+      ModifiedResNetConfig resnet;
+      resnet.width = dim("visual.layer1.0.conv1.weight", 0);
+      resnet.image_size = 32 * grid("visual.attnpool.positional_embedding");
+      for (std::size_t stage = 0; stage < 4; ++stage) resnet.blocks[stage] = count(concat("visual.layer", stage + 1, "."));
+      resnet.embed = config.embed;
+      config.image = resnet;
+    }
+    TextTransformerConfig text;
+    text.vocabulary = dim("token_embedding.weight", 0);
+    text.context = dim("positional_embedding", 0);
+    text.transformer =
+        transformer(dim("ln_final.weight", 0), count("transformer.resblocks."), ops::AttentionKind::causal);
+    config.text = text;
+    return config;
+  }
+};
+
+}  // namespace
+
+ClipConfig parse_hf_config(const ConfigJson& json, const std::string& file) {
+  const Section whole(json, {"[model] " + file + ": ", ""});
+  const Section vision = hf_section(json, whole.place, "vision_config");
+  const Section text = hf_section(json, whole.place, "text_config");
+
+  VisionTransformerConfig image;
+  vision.require("num_channels", 3);
+  image.image_size = vision.square("image_size", 224);
+  image.patch_size = vision.square("patch_size", 32);
+  image.transformer = hf_transformer(vision, image.transformer);
+
+  TextTransformerConfig words;
+  text.read("vocab_size", words.vocabulary);
+  text.read("max_position_embeddings", words.context);
+  words.transformer = hf_transformer(text, words.transformer);
+  text.read("eos_token_id", words.end_token, token_ids);
+  words.pool = words.end_token == legacy_end_token ? TextPool::eot : TextPool::end_token;
+  return {image, words, whole.get("projection_dim", std::int64_t{512})};
+}
+
+ConfigJson to_hf_config(const ClipConfig& config) {
+  const std::string whose = "Hugging Face's CLIPModel";
+  const auto& image = tower_of<VisionTransformerConfig>(config.image, whose, "image tower but the vit");
+  const auto& text = tower_of<TextTransformerConfig>(config.text, whose, text_tower_name);
+  if (!image.class_token || !image.pre_norm || image.patch_bias)
+    refuse_export(whose, "vit without a class token or pre_norm, or with a patch bias");
+  if (text.transformer.attention != ops::AttentionKind::causal) refuse_export(whose, text_tower_name);
+  if (text.pool != TextPool::eot && text.pool != TextPool::end_token)
+    refuse_export(whose, "pooling of the text's first or last token, or of the mean");
+
+  ConfigJson vision = hf_transformer_json(image.transformer, "clip_vision_model", config.embed);
+  vision["image_size"] = image.image_size;
+  vision["patch_size"] = image.patch_size;
+  vision["num_channels"] = 3;
+  ConfigJson words = hf_transformer_json(text.transformer, "clip_text_model", config.embed);
+  words["vocab_size"] = text.vocabulary;
+  words["max_position_embeddings"] = text.context;
+  words["eos_token_id"] = text.pool == TextPool::eot ? legacy_end_token : text.end_token;
+  return {{"architectures", ConfigJson::array({"CLIPModel"})},
+          {"model_type", "clip"},
+          {"projection_dim", config.embed},
+          {"text_config", words},
+          {"vision_config", vision}};
+}
+
+ClipConfig parse_open_clip_config(const ConfigJson& json, const std::string& file) {
+  const Section whole(json, {"[model] " + file + ": ", "model_cfg"});
+  for (const char* key : {"embed_dim", "vision_cfg", "text_cfg"}) {
+    if (!whole.has(key)) fail(whole.place.prefix, (whole.place / key).path, " is missing");
+  }
+  for (const char* key : {"multimodal_cfg", "init_logit_bias", "nonscalar_logit_scale"}) whole.refuse(key);
+  const Section vision(json["vision_cfg"], whole.place / "vision_cfg");
+  const Section text(json["text_cfg"], whole.place / "text_cfg");
+  const bool quick_gelu = whole.get("quick_gelu", false);
+  ClipConfig config;
+  whole.read("embed_dim", config.embed);
+  vision.refuse("timm_model_name");
+  if (vision.has("layers") && vision.json["layers"].is_array()) {
+    config.image = parse_open_clip_resnet(vision, config.embed);
+  } else {
+    config.image = parse_open_clip_vit(vision, quick_gelu);
+  }
+  config.text = parse_open_clip_text(text, quick_gelu);
+  return config;
+}
+
+ClipConfig infer_openai_config(const io::TensorMap& file, const std::string& prefix, const std::string& path) {
+  return OpenAiShapes{file, prefix, path}.config();
+}
+
+ConfigJson to_open_clip_config(const ClipConfig& config) {
+  const auto& text = tower_of<TextTransformerConfig>(config.text, "open_clip", text_tower_name);
+  ConfigJson json{{"embed_dim", config.embed}};
+  Activation image_activation = text.transformer.activation;
+  ConfigJson vision;
+  if (const auto* resnet = std::get_if<ModifiedResNetConfig>(&config.image)) {
+    vision = {{"image_size", resnet->image_size}, {"layers", resnet->blocks}, {"width", resnet->width}};
+  } else {
+    const auto& vit = tower_of<VisionTransformerConfig>(config.image, "open_clip",
+                                                        "image tower but the vit and the modified_resnet");
+    image_activation = vit.transformer.activation;
+    vision = open_clip_vit_json(vit);
+  }
+  const bool quick = text.transformer.activation == Activation::quick_gelu;
+  const auto known = [](Activation a) {
+    return a == Activation::gelu || a == Activation::gelu_tanh || a == Activation::quick_gelu;
+  };
+  if (!known(text.transformer.activation) || !known(image_activation) ||
+      quick != (image_activation == Activation::quick_gelu)) {
+    refuse_export("open_clip", "such activations: quick_gelu in both towers, or gelu or gelu_tanh in each");
+  }
+  if (quick) json["quick_gelu"] = true;
+  json["vision_cfg"] = vision;
+  json["text_cfg"] = open_clip_text_json(text);
+  return json;
+}
+
+}  // namespace fovea::models::detail

@@ -1,0 +1,29 @@
+// Descriptions of CLIP in published configuration files. Private to the sources.
+#pragma once
+
+#include <string>
+
+#include "fovea/io/safetensors.h"
+#include "fovea/models/clip.h"
+#include "io/json.h"
+
+namespace fovea::models::detail {
+
+using ConfigJson = nlohmann::ordered_json;
+
+// The model of Hugging Face's config.json with "model_type": "clip"; keys that are missing have CLIPConfig's defaults.
+// Throws Error, opening with the file, for wrong types and for what the towers here cannot be.
+ClipConfig parse_hf_config(const ConfigJson& json, const std::string& file);
+// Throws Error for towers that CLIPModel does not have.
+ConfigJson to_hf_config(const ClipConfig& config);
+
+// The same of "model_cfg" in open_clip's open_clip_config.json.
+ClipConfig parse_open_clip_config(const ConfigJson& json, const std::string& file);
+ConfigJson to_open_clip_config(const ClipConfig& config);
+
+// The model whose parameters a file of OpenAI's holds, as the original code tells from their shapes: heads are 64 wide
+// and the activation is QuickGELU (openai/CLIP, clip/model.py, `build_model`). Names begin with `prefix`. Throws Error,
+// naming the file, when a parameter is missing or no size fits.
+ClipConfig infer_openai_config(const io::TensorMap& file, const std::string& prefix, const std::string& path);
+
+}  // namespace fovea::models::detail
