@@ -155,7 +155,8 @@ class BatchMaker {
 
   PictureHandle picture(std::int64_t id) {
     if (PictureHandle known = pictures_.find(id)) return known;
-    const auto decoded = std::make_shared<const Image>(image::read_image(dataset_[id].image_path, options_.max_pixels));
+    const auto decoded = std::make_shared<const Image>(
+        image::read_image(dataset_[id].image_path, options_.max_pixels, transform_.alpha));
     pictures_.add(id, decoded);
     return decoded;
   }

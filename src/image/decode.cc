@@ -66,9 +66,20 @@ bool huffman_tables_fit(std::span<const std::uint8_t> bytes) {
   return true;
 }
 
+// RGBA, 4 bytes a pixel, on a white ground.
+void lay_on_white(const std::uint8_t* rgba, std::vector<std::uint8_t>& rgb) {
+  for (std::size_t pixel = 0; pixel < rgb.size() / 3; ++pixel) {
+    const unsigned alpha = rgba[4 * pixel + 3];
+    for (std::size_t c = 0; c < 3; ++c) {
+      const unsigned mixed = alpha * rgba[4 * pixel + c] + (255 - alpha) * 255;
+      rgb[3 * pixel + c] = static_cast<std::uint8_t>((mixed + 127) / 255);
+    }
+  }
+}
+
 }  // namespace
 
-Image decode(std::span<const std::uint8_t> bytes, const std::string& name, std::int64_t max_pixels) {
+Image decode(std::span<const std::uint8_t> bytes, const std::string& name, std::int64_t max_pixels, Alpha alpha) {
   FOVEA_CHECK(!bytes.empty(), "[image] ", name, " is empty, expected a PNG or JPEG picture");
   FOVEA_CHECK(bytes.size() <= INT_MAX, "[image] ", name, " has ", bytes.size(), " bytes, at most ", INT_MAX,
               " are read");
@@ -81,21 +92,26 @@ Image decode(std::span<const std::uint8_t> bytes, const std::string& name, std::
   FOVEA_CHECK(std::int64_t{width} * height <= max_pixels, "[image] ", name, " is ", width, "x", height,
               " pixels, the limit is ", max_pixels, " in all");
   check_failed = false;
-  const std::unique_ptr<stbi_uc, FreePixels> rgb(
-      stbi_load_from_memory(bytes.data(), size, &width, &height, &channels, Image::channels));
-  FOVEA_CHECK(rgb, "[image] ", name, ": damaged picture: ", stbi_failure_reason());
+  const int wanted = alpha == Alpha::white ? Image::channels + 1 : Image::channels;
+  const std::unique_ptr<stbi_uc, FreePixels> pixels(
+      stbi_load_from_memory(bytes.data(), size, &width, &height, &channels, wanted));
+  FOVEA_CHECK(pixels, "[image] ", name, ": damaged picture: ", stbi_failure_reason());
   FOVEA_CHECK(!check_failed, "[image] ", name, ": damaged picture");
   Image image(width, height);
-  std::memcpy(image.pixels.data(), rgb.get(), image.pixels.size());
+  if (alpha == Alpha::white) {
+    lay_on_white(pixels.get(), image.pixels);
+  } else {
+    std::memcpy(image.pixels.data(), pixels.get(), image.pixels.size());
+  }
   return image;
 }
 
-Image read_image(const std::string& path, std::int64_t max_pixels) {
+Image read_image(const std::string& path, std::int64_t max_pixels, Alpha alpha) {
   std::error_code unknown;  // what does not exist, reading explains
   FOVEA_CHECK(!std::filesystem::exists(path, unknown) || std::filesystem::is_regular_file(path, unknown), "[image] ",
               path, " is a directory or device, expected a PNG or JPEG picture");
   const std::string bytes = io::read_file(path);
-  return decode({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()}, path, max_pixels);
+  return decode({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()}, path, max_pixels, alpha);
 }
 
 }  // namespace fovea::image

@@ -1,5 +1,7 @@
 #include "fovea/image/transform.h"
 
+#include <algorithm>
+
 #include "io/json_fields.h"
 
 namespace fovea::io::detail {
@@ -7,12 +9,26 @@ namespace fovea::io::detail {
 template <>
 struct EnumNames<image::Interpolation> {
   static constexpr std::pair<const char*, image::Interpolation> values[] = {
-      {"bilinear", image::Interpolation::bilinear}, {"bicubic", image::Interpolation::bicubic}};
+      {"bilinear", image::Interpolation::bilinear}, {"bicubic", image::Interpolation::bicubic},
+      {"nearest", image::Interpolation::nearest},   {"lanczos", image::Interpolation::lanczos},
+      {"box", image::Interpolation::box},           {"hamming", image::Interpolation::hamming}};
 };
 template <>
 struct EnumNames<image::ResizeMode> {
   static constexpr std::pair<const char*, image::ResizeMode> values[] = {{"shortest", image::ResizeMode::shortest},
-                                                                         {"squash", image::ResizeMode::squash}};
+                                                                         {"squash", image::ResizeMode::squash},
+                                                                         {"longest", image::ResizeMode::longest},
+                                                                         {"pad", image::ResizeMode::pad}};
+};
+template <>
+struct EnumNames<image::CropOffset> {
+  static constexpr std::pair<const char*, image::CropOffset> values[] = {{"even", image::CropOffset::even},
+                                                                         {"down", image::CropOffset::down}};
+};
+template <>
+struct EnumNames<image::Alpha> {
+  static constexpr std::pair<const char*, image::Alpha> values[] = {{"drop", image::Alpha::drop},
+                                                                    {"white", image::Alpha::white}};
 };
 
 }  // namespace fovea::io::detail
@@ -23,7 +39,9 @@ using io::detail::JsonPlace;
 using io::detail::Same;
 using Json = nlohmann::ordered_json;
 
-static void fields(Same<CropAugment> auto& c, auto&& f) { f("scale", c.scale), f("ratio", c.ratio); }
+static void fields(Same<CropAugment> auto& c, auto&& f) {
+  f("scale", c.scale), f("ratio", c.ratio), f("random_position", c.random_position);
+}
 static void fields(Same<AffineAugment> auto& c, auto&& f) {
   f("rotation", c.rotation), f("scale", c.scale), f("stretch", c.stretch);
   f("shift", c.shift), f("flip", c.flip), f("fill", c.fill);
@@ -32,15 +50,18 @@ static void fields(Same<ColorAugment> auto& c, auto&& f) {
   f("brightness", c.brightness), f("contrast", c.contrast), f("saturation", c.saturation), f("hue", c.hue);
   f("matrix", c.matrix), f("grayscale", c.grayscale);
 }
+static void fields(Same<RandAugment> auto& c, auto&& f) { f("operations", c.operations), f("magnitude", c.magnitude); }
 static void fields(Same<BlurAugment> auto& c, auto&& f) { f("probability", c.probability), f("sigma", c.sigma); }
 static void fields(Same<EraseAugment> auto& c, auto&& f) {
   f("probability", c.probability), f("scale", c.scale), f("ratio", c.ratio), f("fill", c.fill);
 }
 static void fields(Same<Augment> auto& c, auto&& f) {
-  f("crop", c.crop), f("affine", c.affine), f("color", c.color), f("blur", c.blur), f("erase", c.erase);
+  f("crop", c.crop), f("affine", c.affine), f("rand_augment", c.rand_augment);
+  f("color", c.color), f("blur", c.blur), f("erase", c.erase);
 }
 static void fields(Same<TransformConfig> auto& c, auto&& f) {
   f("size", c.size), f("interpolation", c.interpolation), f("resize_mode", c.resize_mode);
+  f("resize_to", c.resize_to), f("crop_offset", c.crop_offset), f("fill", c.fill), f("alpha", c.alpha);
   f("mean", c.normalization.mean), f("std", c.normalization.std), f("augment", c.augment);
 }
 
@@ -57,100 +78,45 @@ void check_number(const char* key, double value, double low, double high) {
   FOVEA_CHECK(low <= value && value <= high, "[transform] ", key, " is ", value, ", expected ", low, " to ", high);
 }
 
-// Pillow's numbers of its filters, which preprocessor_config.json uses.
-constexpr int pillow_bilinear = 2, pillow_bicubic = 3;
+// The square of the result: the middle, or anywhere when there is a generator.
+Image cut_out(const Image& image, const TransformConfig& config, Rng* rng) {
+  if (image.width == config.size && image.height == config.size) return image;
+  if (rng == nullptr) return center_crop(image, config.size, config.crop_offset);
+  const int top = static_cast<int>(rng->below(image.height - config.size + 1));
+  const int left = static_cast<int>(rng->below(image.width - config.size + 1));
+  return crop(image, left, top, config.size, config.size);
+}
 
-// Reads the keys of one preprocessor_config.json.
-class Preprocessor {
- public:
-  Preprocessor(const std::string& text, const std::string& file)
-      : json_(io::detail::parse_json<Json>(text, "[transform] " + file)), file_(file) {
-    FOVEA_CHECK(json_.is_object(), "[transform] ", file, " is not a JSON object");
-  }
-
-  TransformConfig read() const {
-    TransformConfig config;
-    for (const char* step : {"do_resize", "do_rescale", "do_normalize"}) require(step, true);
-    read_geometry(config);
-    const int resample = static_cast<int>(integer("resample", pillow_bicubic));
-    FOVEA_CHECK(resample == pillow_bilinear || resample == pillow_bicubic, place("resample"), " is ", resample,
-                ", expected 2 (bilinear) or 3 (bicubic)");
-    config.interpolation = resample == pillow_bicubic ? Interpolation::bicubic : Interpolation::bilinear;
-    if (json_.contains("rescale_factor")) {
-      const Json& factor = json_["rescale_factor"];
-      FOVEA_CHECK(factor.is_number() && std::abs(factor.get<double>() * 255 - 1) < 1e-6, place("rescale_factor"),
-                  " is ", factor.dump(), ", expected 1/255");
+// What the resize mode makes of a picture: at least `resize_to` pixels high and wide.
+Image resized(const Image& image, const TransformConfig& config) {
+  const int side = config.resize_to > 0 ? config.resize_to : config.size;
+  switch (config.resize_mode) {
+    case ResizeMode::shortest: return resize_shortest(image, side, config.interpolation);
+    case ResizeMode::longest: return pad(resize_longest(image, side, config.interpolation), side, side, config.fill);
+    case ResizeMode::pad: {
+      const int longer = std::max(image.width, image.height);
+      return resize(pad(image, longer, longer, config.fill), side, side, config.interpolation);
     }
-    read_channels("image_mean", config.normalization.mean);
-    read_channels("image_std", config.normalization.std);
-    return config;
+    case ResizeMode::squash: break;
   }
-
- private:
-  std::string place(const std::string& key) const { return "[transform] " + file_ + ": " + key; }
-
-  void require(const char* key, bool expected) const {
-    FOVEA_CHECK(!json_.contains(key) || json_[key] == expected, place(key), " is ", json_[key].dump(), ", expected ",
-                expected);
-  }
-
-  std::int64_t integer(const char* key, std::int64_t otherwise) const {
-    if (!json_.contains(key)) return otherwise;
-    FOVEA_CHECK(json_[key].is_number_integer(), place(key), " is ", json_[key].dump(), ", expected a whole number");
-    return json_[key].get<std::int64_t>();
-  }
-
-  // A side in pixels.
-  int side(const Json& value, const std::string& key) const {
-    FOVEA_CHECK(value.is_number_integer() && value > 0 && value <= 1 << 14, place(key), " is ", value.dump(),
-                ", expected a number of pixels");
-    return value.get<int>();
-  }
-  // The side of a square: 224 or {"height": 224, "width": 224}.
-  int square(const Json& value, const std::string& key) const {
-    if (!value.is_object()) return side(value, key);
-    FOVEA_CHECK(value.contains("height") && value.contains("width") && value["height"] == value["width"], place(key),
-                " is ", value.dump(), ", expected equal \"height\" and \"width\"");
-    return side(value["height"], key);
-  }
-
-  void read_geometry(TransformConfig& config) const {
-    FOVEA_CHECK(json_.contains("size"), place("size"), " is missing");
-    const Json& size = json_["size"];
-    const bool crops = !json_.contains("do_center_crop") || json_["do_center_crop"] == true;
-    const bool shortest = size.is_object() ? size.contains("shortest_edge") : crops;
-    config.resize_mode = shortest ? ResizeMode::shortest : ResizeMode::squash;
-    config.size =
-        shortest && size.is_object() ? side(size["shortest_edge"], "size.shortest_edge") : square(size, "size");
-    if (shortest) require("do_center_crop", true);
-    if (!crops || !json_.contains("crop_size")) return;
-    const int cropped = square(json_["crop_size"], "crop_size");
-    FOVEA_CHECK(cropped == config.size, place("crop_size"), " is ", cropped, " and size is ", config.size,
-                ", expected the same");
-  }
-
-  void read_channels(const char* key, std::array<double, 3>& channels) const {
-    if (json_.contains(key)) io::detail::read_value(json_[key], channels, JsonPlace{place(""), key}, whole_numbers);
-  }
-
-  Json json_;
-  std::string file_;
-};
+  return resize(image, side, side, config.interpolation);
+}
 
 }  // namespace
 
 Image eval_transform(const Image& image, const TransformConfig& config) {
-  if (config.resize_mode == ResizeMode::squash) return resize(image, config.size, config.size, config.interpolation);
-  return resize_and_center_crop(image, config.size, config.interpolation);
+  return cut_out(resized(image, config), config, nullptr);
 }
 
 Image train_transform(const Image& image, const TransformConfig& config, Rng& rng) {
   const Augment& augment = config.augment;
-  Image out = augment.crop.active() ? random_resized_crop(image, config.size, augment.crop, config.interpolation, rng)
-                                    : eval_transform(image, config);
+  Image out = augment.crop.active()
+                  ? random_resized_crop(image, config.size, augment.crop, config.interpolation, rng)
+                  : cut_out(resized(image, config), config, augment.crop.random_position ? &rng : nullptr);
   if (augment.affine.active()) {
     out = warp(out, random_affine_map(out.width, out.height, augment.affine, rng), augment.affine.fill);
   }
+  if (augment.rand_augment.active()) rand_augment(out, augment.rand_augment, rng);
   jitter_color(out, augment.color, rng);
   if (augment.blur.active()) random_blur(out, augment.blur, rng);
   if (augment.erase.active()) random_erase(out, augment.erase, rng);
@@ -159,10 +125,16 @@ Image train_transform(const Image& image, const TransformConfig& config, Rng& rn
 
 void check(const TransformConfig& config) {
   check_number("size", config.size, 1, 1 << 14);
+  FOVEA_CHECK(config.resize_to == 0 || (config.resize_to >= config.size && config.resize_to <= 1 << 14),
+              "[transform] resize_to is ", config.resize_to, ", expected 0, or from size (", config.size, ") to 16384");
   for (const double std : config.normalization.std) check_number("std", std, 1e-6, 1e6);
-  const auto& [crop, affine, color, blur, erase] = config.augment;
+  const auto& [crop, affine, rand_augment, color, blur, erase] = config.augment;
   check_range("augment.crop.scale", crop.scale, 0, 1);
   check_range("augment.crop.ratio", crop.ratio, 0, 100);
+  FOVEA_CHECK(!crop.random_position || !crop.active(), "[transform] augment.crop.random_position is of no use with ",
+              "augment.crop.scale, which places its rectangle at random anyway: expected one of them");
+  check_number("augment.rand_augment.operations", rand_augment.operations, 0, 100);
+  check_number("augment.rand_augment.magnitude", rand_augment.magnitude, 0, 10);
   check_range("augment.affine.scale", affine.scale, 0, 100);
   check_number("augment.affine.rotation", affine.rotation, 0, 180);
   check_number("augment.affine.stretch", affine.stretch, 0, 10);
@@ -188,28 +160,6 @@ TransformConfig parse_transform_config(const std::string& json, const TransformC
   TransformConfig config = defaults;
   read_fields(io::detail::parse_json<Json>(json, "[transform]"), config, JsonPlace{"[transform] ", path},
               whole_numbers);
-  check(config);
-  return config;
-}
-
-std::string to_preprocessor_json(const TransformConfig& config) {
-  const bool shortest = config.resize_mode == ResizeMode::shortest;
-  const Json square{{"height", config.size}, {"width", config.size}};
-  Json json{{"image_processor_type", "CLIPImageProcessor"}, {"do_convert_rgb", true}, {"do_resize", true}};
-  json["size"] = shortest ? Json{{"shortest_edge", config.size}} : square;
-  json["resample"] = config.interpolation == Interpolation::bicubic ? pillow_bicubic : pillow_bilinear;
-  json["do_center_crop"] = shortest;
-  if (shortest) json["crop_size"] = square;
-  json["do_rescale"] = true;
-  json["rescale_factor"] = 1.0 / 255;
-  json["do_normalize"] = true;
-  json["image_mean"] = config.normalization.mean;
-  json["image_std"] = config.normalization.std;
-  return json.dump(2);
-}
-
-TransformConfig parse_preprocessor_json(const std::string& json, const std::string& file) {
-  TransformConfig config = Preprocessor(json, file).read();
   check(config);
   return config;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "fovea/image/preprocessor.h"
 #include "fovea/io/file.h"
 #include "fovea/io/torch_file.h"
 #include "fovea/models/presets.h"

@@ -1,4 +1,4 @@
-"""Makes images/ and image.txt: small pictures, and what Pillow and plain Python make of them.
+"""Makes images/ and image.txt: small pictures, and what Pillow 13 and plain Python make of them.
 
 Each line of image.txt is `operation file arguments width height pixels`, pixels as hexadecimal RGB. Needs Pillow and NumPy.
 """
@@ -8,7 +8,7 @@ import struct
 import zlib
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageEnhance, ImageOps
 
 HERE = pathlib.Path(__file__).parent
 IMAGES = HERE / "images"
@@ -61,6 +61,12 @@ def make_pictures(rng):
     png(IMAGES / "gray16.png", 5, 4, 16, 0, [row.astype(">u2").tobytes() for row in wide[..., 0]])
     record("decode", "rgb16.png", wide >> 8)
     record("decode", "gray16.png", np.repeat(wide[..., :1] >> 8, 3, -1))
+    Image.fromarray(noise[:1, :1]).save(IMAGES / "one_pixel.png")
+    Image.fromarray(noise[:, :1]).save(IMAGES / "one_wide.png")
+    for name in ("rgba.png", "gray_alpha.png", "palette_transparent.png", "rgb.png"):
+        image = Image.open(IMAGES / name).convert("RGBA")
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        record("on_white", name, Image.alpha_composite(white, image).convert("RGB"))
     png(IMAGES / "huge.png", 20000, 10000, 8, 2, [b"\0"])
 
 
@@ -74,6 +80,64 @@ def record_sizes():
                 record("resize", name, image.resize(size, pillow), kind, *size)
             for size in (4, 8, 11):
                 record("center", name, center(image, size, pillow), kind, size)
+
+
+def record_other_filters():
+    kinds = {"nearest": Image.Resampling.NEAREST, "lanczos": Image.Resampling.LANCZOS, "box": Image.Resampling.BOX,
+             "hamming": Image.Resampling.HAMMING}
+    for name in ("rgb.png", "one_wide.png", "one_pixel.png"):
+        image = Image.open(IMAGES / name)
+        for kind, pillow in kinds.items():
+            for size in ((5, 4), (3, 7), (19, 13)):
+                record("resize_other", name, image.resize(size, pillow), kind, *size)
+
+
+def record_rand_augment():
+    """The ten operations of BLIP's RandAugment: Pillow's where it has the same ones, otherwise their definitions."""
+    image = Image.open(IMAGES / "smooth.png")
+    dull = Image.fromarray((np.asarray(image) // 2 + 40).astype(np.uint8))
+    dull.save(IMAGES / "dull.png")
+    # Fewer than 255 pixels of other values than the brightest are not equalized.
+    larger = Image.fromarray((smooth(32, 24) // 2 + 40).astype(np.uint8))
+    larger.save(IMAGES / "larger.png")
+    record("rand", "larger.png", ImageOps.equalize(larger), "equalize", 0.5, 1)
+    record("rand", "larger.png", ImageOps.autocontrast(larger), "auto_contrast", 0.5, 1)
+    for name in ("smooth.png", "dull.png"):
+        image = Image.open(IMAGES / name)
+        record("rand", name, image, "identity", 0.5, 1)
+        record("rand", name, ImageOps.autocontrast(image), "auto_contrast", 0.5, 1)
+        record("rand", name, ImageOps.equalize(image), "equalize", 0.5, 1)
+        for level in (0.2, 0.5, 1.0):
+            factor = level * 1.8 + 0.1
+            record("rand", name, np.clip(np.asarray(image) * factor, 0, 255).astype(np.uint8), "brightness", level, 1)
+            record("rand", name, ImageEnhance.Sharpness(image).enhance(factor), "sharpness", level, 1)
+            for sign in (1, -1):
+                shear, pixels = sign * 0.3 * level, sign * 10 * level
+                c, s = np.cos(np.radians(sign * 30 * level)), np.sin(np.radians(sign * 30 * level))
+                x0, y0 = image.width / 2, image.height / 2
+                # Where a pixel of the picture goes, as OpenCV's matrices say.
+                maps = {"shear_x": [[1, shear, 0], [0, 1, 0]], "shear_y": [[1, 0, 0], [shear, 1, 0]],
+                        "translate_x": [[1, 0, -pixels], [0, 1, 0]], "translate_y": [[1, 0, 0], [0, 1, -pixels]],
+                        "rotate": [[c, s, (1 - c) * x0 - s * y0], [-s, c, s * x0 + (1 - c) * y0]]}
+                for operation, matrix in maps.items():
+                    record("rand", name, moved(image, matrix), operation, level, sign)
+
+
+def moved(image, matrix):
+    """The picture through an affine map, bilinear, on gray."""
+    pixels = np.full((image.height + 2, image.width + 2, 3), 128.0)
+    pixels[1:-1, 1:-1] = np.asarray(image)
+    inverse = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))
+    out = np.empty((image.height, image.width, 3))
+    for y in range(image.height):
+        for x in range(image.width):
+            u, v, _ = inverse @ (x, y, 1) + 1
+            u, v = np.clip(u, 0, image.width + 1 - 1e-9), np.clip(v, 0, image.height + 1 - 1e-9)
+            i, j = int(u), int(v)
+            top = pixels[j, i] * (i + 1 - u) + pixels[j, i + 1] * (u - i)
+            low = pixels[j + 1, i] * (i + 1 - u) + pixels[j + 1, i + 1] * (u - i)
+            out[y, x] = top * (j + 1 - v) + low * (v - j)
+    return np.floor(out + 0.5)
 
 
 def center(image, size, pillow):
@@ -107,5 +171,7 @@ for old in IMAGES.iterdir():
     old.unlink()
 make_pictures(np.random.default_rng(7))
 record_sizes()
+record_other_filters()
 record_colors()
+record_rand_augment()
 (HERE / "image.txt").write_text("\n".join(lines) + "\n")

@@ -27,6 +27,15 @@ TEST(Decode, EqualsPillow) {
   }
 }
 
+TEST(Decode, LaysOnWhiteAsPillowDoes) {
+  const auto lines = golden_lines("on_white");
+  EXPECT_EQ(lines.size(), 4u);
+  for (const GoldenLine& line : lines) {
+    const Image image = read_image(golden_folder + "images/" + line.file, default_max_pixels, Alpha::white);
+    EXPECT_EQ(max_difference(image, line.expected), 0) << line.file;
+  }
+}
+
 TEST(Decode, RefusesHugePicturesFromTheHeader) {
   const std::string error = error_of([] { golden_image("huge.png"); });
   EXPECT_NE(error.find("huge.png is 20000x10000 pixels, the limit is 67108864"), std::string::npos) << error;

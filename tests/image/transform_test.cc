@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+#include <utility>
+
 #include "golden_lines.h"
 
 namespace fovea::image {
@@ -13,6 +16,7 @@ TransformConfig augmented(int size) {
   config.augment.crop.scale = {0.5, 1};
   config.augment.affine = {15, {0.9, 1.2}, 0.1, 0.1, 0.5, {255, 255, 255}};
   config.augment.color = {0.2, 0.2, 0.2, 0.1, 0.1, 0.2};
+  config.augment.rand_augment.operations = 2;
   config.augment.blur.probability = 0.5;
   config.augment.erase = {0.5, {0.1, 0.2}, {0.5, 2}, {1, 2, 3}};
   return config;
@@ -22,10 +26,57 @@ TEST(Transform, EvaluationFollowsTheResizeMode) {
   const Image image = golden_image("rgb.png");
   TransformConfig config;
   config.size = 8;
-  EXPECT_EQ(eval_transform(image, config), resize_and_center_crop(image, 8, Interpolation::bicubic));
+  EXPECT_EQ(eval_transform(image, config), center_crop(resize_shortest(image, 8, Interpolation::bicubic), 8));
   config.resize_mode = ResizeMode::squash;
   config.interpolation = Interpolation::bilinear;
   EXPECT_EQ(eval_transform(image, config), resize(image, 8, 8, Interpolation::bilinear));
+}
+
+TEST(Transform, CutsTheResultOutOfALargerPicture) {
+  const Image image = golden_image("rgb.png");
+  TransformConfig config;
+  config.size = 5;
+  config.resize_to = 8;
+  for (const CropOffset offset : {CropOffset::even, CropOffset::down}) {
+    config.crop_offset = offset;
+    config.resize_mode = ResizeMode::squash;
+    EXPECT_EQ(eval_transform(image, config), center_crop(resize(image, 8, 8, Interpolation::bicubic), 5, offset));
+    config.resize_mode = ResizeMode::shortest;
+    EXPECT_EQ(eval_transform(image, config), center_crop(resize_shortest(image, 8, Interpolation::bicubic), 5, offset));
+  }
+}
+
+// ALIGN's training: a random square of the larger picture, every position as often as any other.
+TEST(Transform, CutsOutAtRandomWhileTraining) {
+  TransformConfig config;
+  config.size = 5;
+  config.resize_to = 7;
+  config.resize_mode = ResizeMode::squash;
+  config.augment.crop.random_position = true;
+  const Image image = golden_image("rgb.png"), larger = resize(image, 7, 7, Interpolation::bicubic);
+  Rng rng(3);
+  std::map<std::pair<int, int>, int> counts;
+  for (int i = 0; i < 900; ++i) {
+    const Image out = train_transform(image, config, rng);
+    for (int top = 0; top < 3; ++top) {
+      for (int left = 0; left < 3; ++left) counts[{top, left}] += out == crop(larger, left, top, 5, 5);
+    }
+  }
+  for (const auto& [place, count] : counts) EXPECT_NEAR(count, 100, 40) << place.first << " " << place.second;
+}
+
+TEST(Transform, LongestAndPadKeepTheWholePicture) {
+  const Image image = golden_image("rgb.png");  // 13 x 9
+  TransformConfig config;
+  config.size = 8;
+  config.fill = {1, 2, 3};
+  config.resize_mode = ResizeMode::longest;
+  EXPECT_EQ(eval_transform(image, config), pad(resize(image, 8, 6, Interpolation::bicubic), 8, 8, config.fill));
+  config.resize_mode = ResizeMode::pad;
+  EXPECT_EQ(eval_transform(image, config), resize(pad(image, 13, 13, config.fill), 8, 8, Interpolation::bicubic));
+  // A side of less than half a pixel stays a pixel.
+  config.resize_mode = ResizeMode::longest;
+  EXPECT_EQ(eval_transform(Image(100, 1), config).height, 8);
 }
 
 TEST(Transform, TrainingWithoutAugmentationIsEvaluation) {
@@ -89,7 +140,11 @@ TEST(TransformJson, ErrorsNameTheKey) {
        "unknown key augment.affine.rotatoin\nhint: did you mean augment.affine.rotation?"},
       {R"({"size": 0})", "size is 0"},
       {R"({"size": 1e3})", "size is 1000.0, expected a whole number"},
-      {R"({"interpolation": "lanczos"})", "interpolation is \"lanczos\", expected one of bilinear, bicubic"},
+      {R"({"interpolation": "cubic"})",
+       "interpolation is \"cubic\", expected one of bilinear, bicubic, nearest, lanczos"},
+      {R"({"size": 8, "resize_to": 7})", "resize_to is 7, expected 0, or from size (8) to 16384"},
+      {R"({"augment": {"crop": {"scale": [0.5, 1], "random_position": true}}})", "random_position is of no use"},
+      {R"({"augment": {"rand_augment": {"magnitude": 11}}})", "augment.rand_augment.magnitude is 11, expected 0 to 10"},
       {R"({"mean": [1, 2]})", "mean is [1,2], expected a list of 3 numbers"},
       {R"({"augment": 3})", "augment is 3, expected an object"},
       {R"({"augment": {"color": {"hue": 0.7}}})", "augment.color.hue is 0.7, expected 0 to 0.5"},
@@ -109,57 +164,6 @@ TEST(TransformJson, ErrorsNameTheKey) {
 TEST(TransformJson, KeysOpenWithTheObjectsPlace) {
   const std::string error = error_of([] { parse_transform_config(R"({"sizes": 3})", {}, "data.transform"); });
   EXPECT_EQ(error, "[transform] unknown key data.transform.sizes\nhint: did you mean data.transform.size?");
-}
-
-// What Hugging Face publishes with openai/clip-vit-base-patch32.
-constexpr const char* clip_preprocessor = R"({
-  "crop_size": 224, "do_center_crop": true, "do_normalize": true, "do_resize": true,
-  "feature_extractor_type": "CLIPFeatureExtractor",
-  "image_mean": [0.48145466, 0.4578275, 0.40821073], "image_std": [0.26862954, 0.26130258, 0.27577711],
-  "resample": 3, "size": 224})";
-// The same for google/siglip-base-patch16-224.
-constexpr const char* siglip_preprocessor = R"({
-  "do_normalize": true, "do_rescale": true, "do_resize": true, "image_mean": [0.5, 0.5, 0.5],
-  "image_processor_type": "SiglipImageProcessor", "image_std": [0.5, 0.5, 0.5], "processor_class": "SiglipProcessor",
-  "resample": 3, "rescale_factor": 0.00392156862745098, "size": {"height": 224, "width": 224}})";
-
-TEST(PreprocessorJson, ReadsPublishedFiles) {
-  const TransformConfig clip = parse_preprocessor_json(clip_preprocessor, "clip.json");
-  EXPECT_EQ(to_json(clip), to_json(TransformConfig()));
-  const TransformConfig siglip = parse_preprocessor_json(siglip_preprocessor, "siglip.json");
-  EXPECT_EQ(siglip.resize_mode, ResizeMode::squash);
-  EXPECT_EQ(siglip.size, 224);
-  EXPECT_EQ(siglip.normalization.mean[2], 0.5);
-}
-
-TEST(PreprocessorJson, RoundTrip) {
-  for (const ResizeMode mode : {ResizeMode::shortest, ResizeMode::squash}) {
-    TransformConfig config;
-    config.size = 48;
-    config.resize_mode = mode;
-    config.interpolation = Interpolation::bilinear;
-    config.normalization.mean = {0.5, 0.6, 0.7};
-    EXPECT_EQ(to_json(parse_preprocessor_json(to_preprocessor_json(config), "own")), to_json(config));
-  }
-}
-
-TEST(PreprocessorJson, RefusesWhatItCannotExpress) {
-  const std::pair<const char*, const char*> cases[] = {
-      {R"({"size": {"shortest_edge": 256}, "crop_size": 224})",
-       "a.json: crop_size is 224 and size is 256, expected the same"},
-      {R"({"size": 224, "resample": 1})", "a.json: resample is 1"},
-      {R"({"size": 224, "do_resize": false})", "a.json: do_resize is false, expected true"},
-      {R"({"size": {"shortest_edge": 224}, "do_center_crop": false})", "a.json: do_center_crop is false"},
-      {R"({"size": {"height": 3, "width": 4}})", "a.json: size is"},
-      {R"({"size": "big"})", "a.json: size is \"big\", expected a number of pixels"},
-      {R"({"size": 224, "rescale_factor": 1})", "a.json: rescale_factor is 1"},
-      {R"({"size": 224, "image_mean": [1]})", "a.json: image_mean is [1]"},
-      {"{}", "a.json: size is missing"},
-      {"nonsense", "a.json: not valid JSON at byte 1"}};
-  for (const auto& [json, expected] : cases) {
-    const std::string error = error_of([&] { parse_preprocessor_json(json, "a.json"); });
-    EXPECT_NE(error.find(expected), std::string::npos) << json << " gave: " << error;
-  }
 }
 
 }  // namespace

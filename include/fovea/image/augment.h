@@ -12,10 +12,13 @@ namespace fovea::image {
 
 using Range = std::array<double, 2>;  // low, high
 
-// Random rectangle, resized to a square (torchvision's RandomResizedCrop).
+// Random rectangle, resized to a square (torchvision's RandomResizedCrop); or the evaluation's square, cut out
+// anywhere.
 struct CropAugment {
   Range scale{1, 1};              // share of the area that is kept; {1, 1}: no random crop
   Range ratio{3.0 / 4, 4.0 / 3};  // width / height of the rectangle, uniform in its logarithm
+
+  bool random_position = false;  // with a scale of {1, 1}, instead of the middle: of use where resizing leaves more
 
   bool active() const { return scale != Range{1, 1}; }
 };

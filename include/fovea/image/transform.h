@@ -7,20 +7,25 @@
 #include "fovea/core/export.h"
 #include "fovea/core/rng.h"
 #include "fovea/image/augment.h"
+#include "fovea/image/decode.h"
 #include "fovea/image/image.h"
 #include "fovea/image/normalize.h"
+#include "fovea/image/rand_augment.h"
 #include "fovea/image/resize.h"
 
 namespace fovea::image {
 
 enum class ResizeMode : std::uint8_t {
-  shortest,  // the shorter side becomes `size`, then the middle is cut out (CLIP)
-  squash,    // both sides become `size` (SigLIP)
+  shortest,  // the shorter side becomes `resize_to`, then the middle is cut out (CLIP)
+  squash,    // both sides become `resize_to` (SigLIP, BLIP)
+  longest,   // the longer side becomes `resize_to`, the rest is filled with a colour (open_clip's "longest")
+  pad,       // the picture is filled up to a square first (LLaVA)
 };
 
 struct Augment {
   CropAugment crop;
   AffineAugment affine;
+  RandAugment rand_augment;
   ColorAugment color;
   BlurAugment blur;
   EraseAugment erase;
@@ -31,6 +36,10 @@ struct TransformConfig {
   int size = 224;  // side of the result, in pixels
   Interpolation interpolation = Interpolation::bicubic;
   ResizeMode resize_mode = ResizeMode::shortest;
+  int resize_to = 0;  // when larger than `size`, which is then cut out of the middle (ALIGN: 346 and 289); 0: `size`
+  CropOffset crop_offset = CropOffset::even;
+  Color fill{0, 0, 0};        // of the modes longest and pad
+  Alpha alpha = Alpha::drop;  // for whoever decodes the picture
   Normalization normalization;
   Augment augment;  // training only
 };
@@ -38,8 +47,8 @@ struct TransformConfig {
 // size x size, without augmentation. Throws Error when the picture is empty.
 FOVEA_API Image eval_transform(const Image& image, const TransformConfig& config);
 
-// size x size: random crop (or the evaluation's geometry when that is off), then affine, colour, blur, erasing. The
-// result is decided by the picture, the configuration and the generator's key.
+// size x size: random crop (or the evaluation's geometry when that is off), then affine, RandAugment, colour, blur,
+// erasing. The result is decided by the picture, the configuration and the generator's key.
 FOVEA_API Image train_transform(const Image& image, const TransformConfig& config, Rng& rng);
 
 // Throws Error, naming the key, unless every number is in its range: size positive, probabilities within [0, 1], ...
@@ -51,11 +60,5 @@ FOVEA_API void check(const TransformConfig& config);
 FOVEA_API std::string to_json(const TransformConfig& config);
 FOVEA_API TransformConfig parse_transform_config(const std::string& json, const TransformConfig& defaults = {},
                                                  const std::string& path = "");
-
-// The evaluation part in the form of Hugging Face's preprocessor_config.json (CLIPImageProcessor). Keys that do not
-// concern the pixels are ignored when reading; processing that TransformConfig cannot express throws Error, naming
-// `file` and key.
-FOVEA_API std::string to_preprocessor_json(const TransformConfig& config);
-FOVEA_API TransformConfig parse_preprocessor_json(const std::string& json, const std::string& file);
 
 }  // namespace fovea::image
