@@ -296,6 +296,23 @@ std::string to_preprocessor_json(const TransformConfig& config) {
   return json->dump(2);
 }
 
+std::string to_preprocess_cfg(const TransformConfig& config) {
+  const Json own = Json::parse(to_json(config));
+  const auto refuse = [&](bool wrong, const char* key, const char* expected) {
+    FOVEA_CHECK(!wrong, "[transform] ", key, " is ", own[key].dump(), ", open_clip has only ", expected);
+  };
+  const Interpolation interpolation = config.interpolation;
+  refuse(interpolation != bicubic && interpolation != bilinear, "interpolation", "bicubic and bilinear");
+  refuse(config.resize_mode == ResizeMode::pad, "resize_mode", "shortest, longest and squash");
+  refuse(config.resize_to > config.size, "resize_to", "one size");
+  const bool gray = config.fill[0] == config.fill[1] && config.fill[1] == config.fill[2];
+  refuse(config.resize_mode == ResizeMode::longest && !gray, "fill", "one number for all channels");
+  Json json{{"mode", "RGB"}};
+  for (const char* key : {"size", "mean", "std", "interpolation", "resize_mode"}) json[key] = own[key];
+  json["fill_color"] = gray ? config.fill[0] : 0;
+  return json.dump(2);
+}
+
 TransformConfig parse_preprocessor_json(const std::string& json, const std::string& file) {
   const TransformConfig config = read_any(io::detail::parse_json<Json>(json, "[transform] " + file), file);
   try {

@@ -110,34 +110,6 @@ ClipModel make_model(const ClipConfig& config, DType dtype, const std::string& p
   }
 }
 
-// open_clip's "preprocess_cfg" has the names of a TransformConfig.
-image::TransformConfig parse_open_clip_transform(const Json& json, const std::string& path) {
-  Json own = Json::object();
-  for (const auto& [key, value] : json.items()) {
-    if (key != "mode" && key != "fill_color") own[key] = value;
-  }
-  FOVEA_CHECK(!json.contains("mode") || json["mode"] == "RGB", "[model] ", path, ": preprocess_cfg.mode is ",
-              json["mode"].dump(), ", expected \"RGB\"");
-  FOVEA_CHECK(!json.contains("fill_color") || json["fill_color"] == 0, "[model] ", path,
-              ": preprocess_cfg.fill_color is ", json["fill_color"].dump(), ", expected 0");
-  if (own.contains("size") && own["size"].is_array() && own["size"].size() == 2 && own["size"][0] == own["size"][1]) {
-    const Json side = own["size"][0];
-    own["size"] = side;
-  }
-  try {
-    return image::parse_transform_config(own.dump(), {}, "preprocess_cfg");
-  } catch (const Error& error) {
-    fail(error.what(), "\nin ", path);
-  }
-}
-
-Json open_clip_transform_json(const image::TransformConfig& transform) {
-  Json json = Json::parse(image::to_json(transform));
-  Json out{{"mode", "RGB"}};
-  for (const char* key : {"size", "mean", "std", "interpolation", "resize_mode"}) out[key] = json[key];
-  return out;
-}
-
 void write_json(const std::string& path, const Json& json) { io::write_file(path, json.dump(2) + "\n"); }
 
 void make_folder(const std::string& folder) {
@@ -216,18 +188,17 @@ std::optional<text::Tokenizer> load_clip_tokenizer(const std::string& folder, co
 
 std::optional<image::TransformConfig> load_clip_transform(const std::string& folder, const LoadedClip& clip) {
   std::string path;
-  image::TransformConfig transform;
   if (clip.naming.layout == ModelLayout::open_clip) {
     path = folder + open_clip_config;
     if (!exists(path)) return {};
-    const Json json = read_json(path);
-    if (!json.contains("preprocess_cfg")) return {};
-    transform = parse_open_clip_transform(json["preprocess_cfg"], path);
+    if (!read_json(path).contains("preprocess_cfg")) return {};
   } else {
     path = folder + (clip.naming.layout == ModelLayout::hf ? "/preprocessor_config.json" : "/preprocessor.json");
+    // transformers 5 writes both processors into one file.
+    if (!exists(path)) path = folder + "/processor_config.json";
     if (!exists(path)) return {};
-    transform = image::parse_preprocessor_json(io::read_file(path), path);
   }
+  const image::TransformConfig transform = image::parse_preprocessor_json(io::read_file(path), path);
   const std::int64_t expected = ImageTower::image_size(clip.model.config.image);
   FOVEA_CHECK(transform.size == expected, "[model] ", path, " gives ", transform.size, " pixels, the model expects ",
               expected);
@@ -262,7 +233,7 @@ void export_clip(const std::string& folder, ModelLayout layout, const ClipModel&
   if (layout == ModelLayout::hf) config = detail::to_hf_config(model.config);
   if (layout == ModelLayout::open_clip) {
     config = {{"model_cfg", detail::to_open_clip_config(model.config)}};
-    config["preprocess_cfg"] = transform != nullptr ? open_clip_transform_json(*transform) : Json::object();
+    config["preprocess_cfg"] = transform != nullptr ? Json::parse(image::to_preprocess_cfg(*transform)) : Json::object();
   }
   make_folder(folder);
   const bool open_clip = layout == ModelLayout::open_clip;

@@ -89,6 +89,24 @@ TEST(PreprocessorJson, ReadsNestedFiles) {
   EXPECT_EQ(open_clip.crop_offset, CropOffset::even);
 }
 
+TEST(PreprocessorJson, WritesPreprocessCfg) {
+  TransformConfig config;
+  config.size = 48;
+  config.interpolation = Interpolation::bilinear;
+  config.resize_mode = ResizeMode::longest;
+  config.fill = {9, 9, 9};
+  config.normalization.mean = {0.1, 0.2, 0.3};
+  const std::string written = R"({"preprocess_cfg": )" + to_preprocess_cfg(config) + "}";
+  EXPECT_EQ(to_json(parse_preprocessor_json(written, "own")), to_json(config)) << written;
+  config.fill = {9, 9, 8};
+  EXPECT_EQ(error_of([&] { to_preprocess_cfg(config); }),
+            "[transform] fill is [9,9,8], open_clip has only one number for all channels");
+  config.resize_mode = ResizeMode::pad;
+  EXPECT_NE(error_of([&] { to_preprocess_cfg(config); }).find("resize_mode is \"pad\""), std::string::npos);
+  config.interpolation = Interpolation::box;
+  EXPECT_NE(error_of([&] { to_preprocess_cfg(config); }).find("interpolation is \"box\""), std::string::npos);
+}
+
 // What transformers and open_clip make of the same files.
 TEST(PreprocessorJson, PixelsEqualThePublishedProcessors) {
   const std::string file = golden_folder + "image_processors.safetensors";

@@ -13,6 +13,9 @@ namespace fovea::image {
 // say all, the fields of TransformConfig under the key "fovea".
 FOVEA_API std::string to_preprocessor_json(const TransformConfig& config);
 
+// The evaluation part as open_clip's preprocess_cfg. Throws Error, naming the key, for what that cannot express.
+FOVEA_API std::string to_preprocess_cfg(const TransformConfig& config);
+
 // Reads what to_preprocessor_json writes; Hugging Face's preprocessor_config.json or processor_config.json of CLIP,
 // SigLIP, BLIP, ALIGN and EfficientNet, ViT, DeiT and LLaVA, whose defaults are those of transformers 5; and
 // open_clip's preprocess_cfg, bare or inside open_clip_config.json (where the size is the image tower's). Rescaling is
