@@ -1,56 +1,112 @@
-// Trains CLIP from a configuration file.
+// Trains CLIP from a configuration file, or goes on with a run that was stopped.
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <deque>
 
+#include "fovea/train/checkpoint.h"
 #include "fovea/train/clip_task.h"
+#include "fovea/train/flags.h"
+#include "fovea/train/stop_signal.h"
 #include "fovea/train/trainer.h"
 
 namespace {
 
+using namespace fovea;
+
 std::string footer() {
-  return "The run folder receives config.json, metrics.jsonl, report.html and model/, which `evaluate` reads.\n\n"
+  return "The run folder receives config.json, metrics.jsonl, checkpoints/ and, at the end, report.html and model/,\n"
+         "which `evaluate` reads.\n\n"
          "  train_clip --config examples/configs/quickstart.json --output out/quickstart\n"
-         "  train_clip --set model=small-vit train.minutes=10 --output out/vit\n\n"
+         "  train_clip --model small-vit --set train.minutes=10 --output out/vit\n\n"
+         "Ctrl-C (or SIGTERM) finishes the step, saves a checkpoint and ends. A process that is killed loses the\n"
+         "steps since its last checkpoint. To go on, to the same bits as if the run had never stopped:\n\n"
+         "  train_clip --output out/vit --resume latest\n\n"
+         "From the weights of another run, or of a model folder:\n\n"
+         "  train_clip --model out/vit/model --lr 1e-4 --lock-image --output out/tuned\n\n"
          "Your own pictures: a folder with a tab-separated captions.tsv, whose first line names the columns and whose\n"
          "picture paths start from that folder. With the columns image, split and caption, the rows of split "
          "\"train\"\n"
          "are trained on and all other splits are scored; without a split column, all rows are trained on:\n\n"
-         "  train_clip --set data.path=FOLDER --output out/mine\n"
-         "  train_clip --set data.path=FOLDER data.split_column= data.batch_size=64 --output out/mine\n\n"
-         "Models: describe_model lists the presets that `model` may name, with their sizes.\n\n"
-         "The keys of a configuration, with the values of those that are left out:\n" +
-         fovea::train::dump_config({});
+         "  train_clip --train-data FOLDER --output out/mine\n"
+         "  train_clip --train-data FOLDER --set data.split_column= --batch-size 64 --output out/mine\n\n"
+         "Models: describe_model lists the presets that `--model` may name, with their sizes.\n"
+         "docs/training-configuration.md explains every key. All keys, with the values of those that are left out:\n" +
+         train::dump_config({});
+}
+
+// What the command line says.
+struct Options {
+  std::string config_file, resume;
+  std::vector<std::string> assignments;
+  std::deque<std::vector<std::string>> values;  // of each training flag; CLI11 keeps their addresses
+  std::deque<bool> switches;
+};
+
+void add_options(CLI::App& app, Options& options) {
+  app.add_option("--config", options.config_file, "configuration (JSON); without one, the defaults below")
+      ->type_name("FILE");
+  app.add_option("--resume", options.resume,
+                 "go on with the run in --output: \"latest\", or the folder of one of its checkpoints")
+      ->type_name("latest|DIR");
+  app.add_option("--set", options.assignments, "change keys of the configuration, over everything else")
+      ->type_name("KEY=VALUE");
+  for (const train::Flag& flag : train::training_flags()) {
+    std::string help = std::string("sets ") + flag.key;
+    if (std::string(flag.key) == "train.threads") help += "; default: FOVEA_NUM_THREADS, or one per processor";
+    if (flag.kind == train::Flag::Kind::setting) {
+      app.add_flag(flag.name, options.switches.emplace_back(), help + " to " + flag.setting);
+      options.values.emplace_back();
+    } else {
+      CLI::Option* option = app.add_option(flag.name, options.values.emplace_back(), help);
+      option->type_name(flag.kind == train::Flag::Kind::list ? "NAME" : "VALUE");
+      if (flag.kind == train::Flag::Kind::value) option->expected(1);
+      options.switches.emplace_back();
+    }
+  }
+}
+
+// The run folder, where the command line tells it.
+std::string given_output(const Options& options) {
+  const auto flags = train::training_flags();
+  for (std::size_t i = 0; i < flags.size(); ++i) {
+    if (std::string(flags[i].key) == "output" && !options.values[i].empty()) return options.values[i].back();
+  }
+  return !options.resume.empty() && options.resume != "latest" ? train::run_folder_of(options.resume) : "";
+}
+
+// File or defaults, or the configuration of the run that goes on; then the flags and --set.
+train::Config make_config(const Options& options) {
+  train::Config config;
+  const std::string output = given_output(options);
+  if (!options.config_file.empty()) {
+    config = train::load_config(options.config_file);
+  } else if (!options.resume.empty()) {
+    config = train::load_config((output.empty() ? config.output : output) + "/config.json");
+  }
+  if (!output.empty()) config.output = output;
+  const auto flags = train::training_flags();
+  for (std::size_t i = 0; i < flags.size(); ++i) {
+    if (options.switches[i] || !options.values[i].empty()) train::apply_flag(config, flags[i], options.values[i]);
+  }
+  for (const std::string& assignment : options.assignments) train::apply_set(config, assignment);
+  return config;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   CLI::App app("Trains CLIP on pairs of pictures and captions.");
-  std::string config_file, output, precision;
-  std::vector<std::string> assignments;
-  std::int64_t threads = 0, seed = -1;
-  app.add_option("--config", config_file, "configuration (JSON); without one, the defaults below")->type_name("FILE");
-  app.add_option("--output", output, "run folder; one that holds a run is refused")->type_name("DIR");
-  app.add_option("--threads", threads, "threads that compute; default: FOVEA_NUM_THREADS, or one per processor")
-      ->check(CLI::PositiveNumber)
-      ->type_name("N");
-  app.add_option("--seed", seed, "seed of everything random")->check(CLI::NonNegativeNumber)->type_name("N");
-  app.add_option("--precision", precision, "f32, or f64 for checking (slow); bf16 is not supported yet")
-      ->type_name("NAME");
-  app.add_option("--set", assignments, "change keys of the configuration, over everything else")
-      ->type_name("KEY=VALUE");
+  Options options;
+  add_options(app, options);
   app.footer(footer);
   CLI11_PARSE(app, argc, argv);
   try {
-    using namespace fovea;
-    train::Config config = config_file.empty() ? train::Config() : train::load_config(config_file);
-    if (!output.empty()) config.output = output;
-    if (threads > 0) train::apply_set(config, concat("train.threads=", threads));
-    if (seed >= 0) config.train.seed = static_cast<std::uint64_t>(seed);
-    if (!precision.empty()) train::apply_set(config, "train.precision=" + precision);
-    for (const std::string& assignment : assignments) train::apply_set(config, assignment);
+    const train::Config config = make_config(options);
+    const train::StopOnSignals signals;
     train::ClipTask task(config);
-    train::Trainer(task, config).run();
+    const bool finished = options.resume.empty() ? train::Trainer(task, config).run()
+                                                 : train::Trainer::resumed(task, config, options.resume).run();
+    if (!finished) std::fprintf(stderr, "to go on: train_clip --output %s --resume latest\n", config.output.c_str());
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return 1;

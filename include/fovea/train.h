@@ -4,6 +4,7 @@
 #include "fovea/train/checkpoint.h"
 #include "fovea/train/clip_task.h"
 #include "fovea/train/config.h"
+#include "fovea/train/flags.h"
 #include "fovea/train/meters.h"
 #include "fovea/train/metrics_log.h"
 #include "fovea/train/progress.h"

@@ -7,6 +7,7 @@
 #include <optional>
 #include <system_error>
 
+#include "fovea/core/log.h"
 #include "fovea/eval/clip_retrieval.h"
 #include "fovea/models/clip_folder.h"
 #include "fovea/models/presets.h"
@@ -134,7 +135,10 @@ models::ClipFolder configured_clip(const Config& config) {
   FOVEA_CHECK(entries <= known, "[train] the tokenizer has ", entries, " entries, the model's text tower knows ", known,
               "\nhint: set model.text.vocabulary");
   const std::int64_t size = models::ImageTower::image_size(clip.model.config.image);
+  const std::string expected = image::to_preprocessor_json(clip.transform);
   clip.transform = image::parse_transform_config(config.data.transform, clip.transform, "data.transform");
+  if (!model_folder(config).empty() && image::to_preprocessor_json(clip.transform) != expected)
+    log::warning("data.transform prepares pictures otherwise than the weights of ", model_folder(config), " expect");
   FOVEA_CHECK(clip.transform.size == size, "[train] data.transform.size is ", clip.transform.size,
               ", the model expects pictures of ", size, " pixels");
   return clip;
@@ -230,9 +234,15 @@ Figures ClipTask::figures() const { return {{"logit_scale", std::exp(clip_.model
 
 Facts ClipTask::facts() const {
   const models::ModelSize size = models::model_size(clip_.model.config, 8);
-  return {{"Parameters", format_count(size.parameters)},
-          {"Forward pass of one picture", giga(size.image_flops)},
-          {"Forward pass of one caption of 8 tokens", giga(size.text_flops)}};
+  Facts facts{{"Parameters", format_count(size.parameters)}};
+  const auto json = nlohmann::ordered_json::parse(models::to_json(clip_.model.config));
+  for (const char* tower : {"image", "text"}) {
+    if (json[tower].contains("activation"))
+      facts.emplace_back(concat("Activation of the ", tower, " tower"), json[tower]["activation"].get<std::string>());
+  }
+  facts.emplace_back("Forward pass of one picture", giga(size.image_flops));
+  facts.emplace_back("Forward pass of one caption of 8 tokens", giga(size.text_flops));
+  return facts;
 }
 
 SplitScores ClipTask::evaluate(const std::string& split) {

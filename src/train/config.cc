@@ -290,6 +290,21 @@ void apply_set(Config& config, std::string_view assignment) {
   config = read_config(json, source);
 }
 
+std::vector<std::string> config_keys() {
+  Config config;
+  config.model = config.data.transform = "null";  // their parts are other readers' keys
+  std::vector<std::string> keys;
+  const Json json = write_section(config);
+  for (const auto& [section, value] : json.items()) {
+    if (!value.is_object()) {
+      keys.push_back(section);
+      continue;
+    }
+    for (const auto& [key, ignored] : value.items()) keys.push_back(concat(section, ".", key));
+  }
+  return keys;
+}
+
 std::vector<std::string> different_keys(const Config& a, const Config& b) {
   Config first = a, second = b;
   std::vector<std::string> keys;

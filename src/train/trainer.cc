@@ -156,6 +156,10 @@ void Trainer::resume(const std::string& from) {
       log::warning(config_.output, " has no checkpoint yet: the run starts from its beginning");
     }
   } else {
+    std::error_code error;
+    FOVEA_CHECK(fs::equivalent(run_folder_of(from), config_.output, error), "[train] checkpoint ", from,
+                " is not one of the run in ", config_.output,
+                "\nhint: to start a new run from its weights, give that run's model folder as model");
     restore(Checkpoints::load(from));
     checkpoints_.set_last(state_.step);
   }
