@@ -102,25 +102,24 @@ text::Tokenizer load_tokenizer(const std::string& path) {
   return text::Tokenizer::load(std::filesystem::is_directory(path, unknown) ? path + "/tokenizer.json" : path);
 }
 
-models::ClipModel in_precision(models::ClipModel model, DType dtype) {
-  if (model.logit_scale.value().dtype() == dtype) return model;
-  nn::Init init(0, dtype);
-  models::ClipModel converted(model.config, init);
-  nn::copy_parameters(nn::collect(model), nn::collect(converted));
-  return converted;
+// A model folder with its weights.
+models::ClipFolder load_folder(const std::string& folder, const Config& config) {
+  models::LoadedClip loaded = models::load_clip_model(folder, {}, precision(config.train));
+  std::optional<text::Tokenizer> tokenizer = config.data.tokenizer.empty()
+                                                 ? models::load_clip_tokenizer(folder, loaded)
+                                                 : load_tokenizer(config.data.tokenizer);
+  FOVEA_CHECK(tokenizer, "[train] ", folder, " has no tokenizer\nhint: name one with data.tokenizer");
+  const std::optional<image::TransformConfig> transform = models::load_clip_transform(folder, loaded);
+  image::TransformConfig usual;
+  usual.size = static_cast<int>(models::ImageTower::image_size(loaded.model.config.image));
+  return {std::move(loaded.model), std::move(*tokenizer), transform.value_or(usual)};
 }
 
 // What the configuration names: a folder, or a fresh model.
 models::ClipFolder make_clip(const Config& config) {
-  const DType dtype = precision(config.train);
-  if (const std::string folder = model_folder(config); !folder.empty()) {
-    models::ClipFolder loaded = models::load_clip(folder);
-    loaded.model = in_precision(std::move(loaded.model), dtype);
-    if (!config.data.tokenizer.empty()) loaded.tokenizer = load_tokenizer(config.data.tokenizer);
-    return loaded;
-  }
+  if (const std::string folder = model_folder(config); !folder.empty()) return load_folder(folder, config);
   const models::ClipConfig model = models::parse_clip_config(config.model);
-  nn::Init init(config.train.seed, dtype);
+  nn::Init init(config.train.seed, precision(config.train));
   image::TransformConfig transform;
   transform.size = static_cast<int>(models::ImageTower::image_size(model.image));
   return {models::ClipModel(model, init),
