@@ -134,9 +134,13 @@ models::ClipFolder configured_clip(const Config& config) {
   FOVEA_CHECK(entries <= known, "[train] the tokenizer has ", entries, " entries, the model's text tower knows ", known,
               "\nhint: set model.text.vocabulary");
   const std::int64_t size = models::ImageTower::image_size(clip.model.config.image);
-  const std::string expected = image::to_preprocessor_json(clip.transform);
+  const auto without_augmentation = [](image::TransformConfig transform) {
+    transform.augment = {};
+    return image::to_json(transform);
+  };
+  const std::string expected = without_augmentation(clip.transform);
   clip.transform = image::parse_transform_config(config.data.transform, clip.transform, "data.transform");
-  if (!model_folder(config).empty() && image::to_preprocessor_json(clip.transform) != expected)
+  if (!model_folder(config).empty() && without_augmentation(clip.transform) != expected)
     log::warning("data.transform prepares pictures otherwise than the weights of ", model_folder(config), " expect");
   FOVEA_CHECK(clip.transform.size == size, "[train] data.transform.size is ", clip.transform.size,
               ", the model expects pictures of ", size, " pixels");
