@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "fovea/core/suggest.h"
+#include "fovea/nn/parameter_file.h"
+#include "fovea/tensor/factory.h"
 #include "fovea/tensor/reduce.h"
 
 namespace fovea::testing {
@@ -53,6 +55,38 @@ io::TensorMap Golden::with_prefix(std::string_view prefix) const {
     if (name.starts_with(prefix)) found.emplace(name.substr(prefix.size()), tensor);
   }
   return found;
+}
+
+void Golden::load_parameters(const std::vector<nn::ParamEntry>& entries) const {
+  io::TensorMap stored = with_prefix("param."), own;
+  stored.merge(with_prefix("buffer."));
+  std::erase_if(stored, [](const auto& item) { return item.first.ends_with("num_batches_tracked"); });
+  for (const nn::ParamEntry& entry : entries) own.emplace(entry.path, nn::to_file_layout(entry, entry.value()));
+  const std::string reason = mismatch(own, stored);
+  FOVEA_CHECK(reason.empty(), "[golden] ", path_, " does not fit the module: ", reason);
+  for (const nn::ParamEntry& entry : entries) {
+    Tensor value = entry.value();
+    value.copy_from(nn::from_file_layout(entry, stored.at(entry.path)));
+  }
+}
+
+io::TensorMap gradients_of(const std::vector<nn::ParamEntry>& entries) {
+  io::TensorMap gradients;
+  for (const nn::ParamEntry& entry : entries) {
+    if (entry.leaf->is_buffer()) continue;
+    const Tensor value = entry.value(), grad = entry.grad();
+    gradients.emplace(entry.path,
+                      nn::to_file_layout(entry, grad.defined() ? grad : zeros(value.shape(), value.dtype())));
+  }
+  return gradients;
+}
+
+io::TensorMap buffers_of(const std::vector<nn::ParamEntry>& entries) {
+  io::TensorMap buffers;
+  for (const nn::ParamEntry& entry : entries) {
+    if (entry.leaf->is_buffer()) buffers.emplace(entry.path, nn::to_file_layout(entry, entry.value()));
+  }
+  return buffers;
 }
 
 CheckResult compare_tensors(const io::TensorMap& ours, const io::TensorMap& reference, double tolerance, double floor) {

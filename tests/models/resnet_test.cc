@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include "fovea/autograd/backward.h"
+#include "fovea/ops/shape.h"
+#include "fovea/testing/golden.h"
 #include "model_check.h"
 
 namespace fovea::models {
@@ -57,6 +60,37 @@ TEST(ResNet, BlocksAddTheirInput) {
   const Tensor x = testing::normal_inputs({{1, 3, 3, 4}})[0];
   const Tensor y = block(x, nn::Ctx{}).value();
   for (std::int64_t i = 0; i < x.numel(); ++i) EXPECT_DOUBLE_EQ(y.at(i), std::fmax(x.at(i), 0));
+}
+
+// Hugging Face's ResNetModel in f64: files made by tests/golden/golden_dump.py from resnet_case.py.
+void expect_parity(const std::string& name, bool training, DType dtype) {
+  const testing::Golden golden(FOVEA_SOURCE_DIR "/tests/golden/" + name + ".safetensors");
+  nn::Init init = nn::Init::none(dtype);
+  const ResNet model({20, 7, {4, 8}, {1, 2}}, init);
+  const auto entries = nn::collect(model);
+  golden.load_parameters(entries);
+  const Var pixels(golden["input.pixel_values"].to(dtype), true);
+  const Var features = model(ops::transpose(pixels, {0, 2, 3, 1}), nn::Ctx{training, {}});
+  const Shape shape = features.shape();
+  backward(features, golden["cotangent.pooler_output"].to(dtype).reshape(shape));
+  const double tolerance = dtype == DType::f64 ? 1e-9 : 1e-4;
+  EXPECT_LE(testing::relative_error(features.value(), golden["out.pooler_output"].reshape(shape), 1e-6), tolerance);
+  const auto gradients =
+      testing::compare_gradients(testing::gradients_of(entries), golden.with_prefix("grad."), tolerance);
+  EXPECT_TRUE(gradients) << gradients.message;
+  EXPECT_LE(testing::relative_error(pixels.grad(), golden["grad_input.pixel_values"], 1e-6), tolerance);
+  if (!training) return;
+  io::TensorMap statistics = golden.with_prefix("buffer_after.");
+  std::erase_if(statistics, [](const auto& item) { return item.first.ends_with("num_batches_tracked"); });
+  const auto buffers = testing::compare_tensors(testing::buffers_of(entries), statistics, tolerance);
+  EXPECT_TRUE(buffers) << buffers.message;
+}
+
+TEST(ResNet, EqualsHuggingFaces) {
+  for (const DType dtype : {DType::f64, DType::f32}) {
+    expect_parity("resnet", false, dtype);
+    expect_parity("resnet_training", true, dtype);
+  }
 }
 
 TEST(ResNet, RefusesWhatDoesNotFit) {

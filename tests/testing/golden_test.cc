@@ -5,7 +5,9 @@
 
 #include <cmath>
 
+#include "../support/error_of.h"
 #include "fovea/tensor/factory.h"
+#include "fovea/tensor/reduce.h"
 
 namespace fovea::testing {
 namespace {
@@ -33,6 +35,16 @@ TEST(GoldenFile, SuggestsTheNearestName) {
     EXPECT_NE(std::string(error.what()).find("did you mean \"scalar\""), std::string::npos) << error.what();
   }
   EXPECT_THROW(golden.metadata("formal"), Error);
+}
+
+TEST(GoldenFile, RefusesAModuleThatDoesNotFit) {
+  const Golden golden(FOVEA_SOURCE_DIR "/tests/golden/resnet.safetensors");
+  const nn::Param weight(zeros({4, 7, 7, 3}), nn::FileLayout::oihw);
+  const std::string name = "embedder.embedder.convolution.weight";
+  const std::string missing = tests::error_of([&] { golden.load_parameters({{name, weight.leaf(), 0, 0, false}}); });
+  EXPECT_NE(missing.find("resnet.safetensors does not fit the module: missing: embedder."), std::string::npos)
+      << missing;
+  EXPECT_EQ(max_abs(weight.value()), 0);  // nothing was changed
 }
 
 TEST(GoldenCompare, ReportsTheWorstTensor) {
