@@ -39,8 +39,8 @@ struct FreePixels {
 };
 
 // A JPEG Huffman table has at most 256 symbols. stb_image 2.27 does not check that before it fills its array, so tables
-// are looked at here: segment by segment, and in coded data, where 0xFF is always escaped, at every marker. (ITU-T
-// T.81, B.1.1 and B.2.4.2)
+// are looked at here: segment by segment, and in coded data, where 0xFF is always escaped, at every marker. A table that
+// the end of the file cuts short counts as well: the decoder reads zeros there. (ITU-T T.81, B.1.1 and B.2.4.2)
 bool huffman_tables_fit(std::span<const std::uint8_t> bytes) {
   constexpr std::size_t lengths = 16;
   const auto is_plain = [](int marker) {
@@ -54,9 +54,9 @@ bool huffman_tables_fit(std::span<const std::uint8_t> bytes) {
     const std::size_t begin = at + 4, length = static_cast<std::size_t>(bytes[at + 2]) * 256 + bytes[at + 3];
     if (length < 2) return true;  // the decoder stops here with an error
     if (bytes[at + 1] == 0xC4) {
-      for (std::size_t table = begin; table < at + 2 + length && table + lengths < bytes.size();) {
+      for (std::size_t table = begin; table < at + 2 + length && table < bytes.size();) {
         std::size_t symbols = 0;
-        for (std::size_t i = 1; i <= lengths; ++i) symbols += bytes[table + i];
+        for (std::size_t i = table + 1; i <= table + lengths && i < bytes.size(); ++i) symbols += bytes[i];
         if (symbols > 256) return false;
         table += 1 + lengths + symbols;
       }

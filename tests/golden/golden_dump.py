@@ -4,7 +4,7 @@ As a command:
 
     python golden_dump.py my_module.py:case block.safetensors [--train]
 
-where `case()` in my_module.py (or in an importable module my.package) returns (module, inputs) or (module, inputs, loss):
+where `case()` in my_module.py (or in an importable module) returns (module, inputs) or (module, inputs, loss):
 
     def case():
         torch.manual_seed(0)
