@@ -1,6 +1,7 @@
 #include "fovea/image/decode.h"
 
 #include <climits>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <memory>
@@ -14,10 +15,23 @@ namespace {
 // Set by stb_image where its own checks fail, which damaged files bring about.
 thread_local bool check_failed = false;
 
+// No block that stb_image asks for may be larger: a few bytes can announce a chunk of 2 GB, or unpack to that much.
+thread_local std::size_t block_limit = 0;
+thread_local bool limit_met = false;
+
+void* limited_realloc(void* block, std::size_t bytes) {
+  if (bytes <= block_limit) return std::realloc(block, bytes);
+  limit_met = true;
+  return nullptr;
+}
+
 }  // namespace
 
 #define STB_IMAGE_IMPLEMENTATION
 #define STBI_ASSERT(condition) ((condition) ? void() : void(check_failed = true))
+#define STBI_MALLOC(bytes) limited_realloc(nullptr, bytes)
+#define STBI_REALLOC(block, bytes) limited_realloc(block, bytes)
+#define STBI_FREE(block) std::free(block)
 #define STB_IMAGE_STATIC
 #define STBI_NO_STDIO
 #define STBI_ONLY_PNG
@@ -39,8 +53,8 @@ struct FreePixels {
 };
 
 // A JPEG Huffman table has at most 256 symbols. stb_image 2.27 does not check that before it fills its array, so tables
-// are looked at here: segment by segment, and in coded data, where 0xFF is always escaped, at every marker. A table that
-// the end of the file cuts short counts as well: the decoder reads zeros there. (ITU-T T.81, B.1.1 and B.2.4.2)
+// are looked at here: segment by segment, and in coded data, where 0xFF is always escaped, at every marker. A table
+// that the end of the file cuts short counts as well: the decoder reads zeros there. (ITU-T T.81, B.1.1 and B.2.4.2)
 bool huffman_tables_fit(std::span<const std::uint8_t> bytes) {
   constexpr std::size_t lengths = 16;
   const auto is_plain = [](int marker) {
@@ -77,6 +91,14 @@ void lay_on_white(const std::uint8_t* rgba, std::vector<std::uint8_t>& rgb) {
   }
 }
 
+// The largest block that decoding so many pixels takes: 16 bytes hold any format's pixel, JPEG pads to its blocks, and
+// the packed bytes of a PNG are gathered in a buffer that doubles.
+std::size_t largest_block(std::size_t file_bytes, std::int64_t width, std::int64_t height) {
+  constexpr std::int64_t bytes_per_pixel = 16, padding = 64;
+  constexpr std::size_t smallest = 1 << 20;
+  return smallest + 2 * file_bytes + static_cast<std::size_t>(bytes_per_pixel * (width + padding) * (height + padding));
+}
+
 }  // namespace
 
 Image decode(std::span<const std::uint8_t> bytes, const std::string& name, std::int64_t max_pixels, Alpha alpha) {
@@ -87,14 +109,18 @@ Image decode(std::span<const std::uint8_t> bytes, const std::string& name, std::
   const bool jpeg = bytes[0] == 0xFF;  // PNG begins otherwise
   FOVEA_CHECK(!jpeg || huffman_tables_fit(bytes), "[image] ", name, ": damaged picture: a Huffman table is too long");
   int width = 0, height = 0, channels = 0;
+  block_limit = largest_block(bytes.size(), 0, 0);
   FOVEA_CHECK(stbi_info_from_memory(bytes.data(), size, &width, &height, &channels), "[image] ", name,
               ": expected a PNG or JPEG picture: ", stbi_failure_reason());
   FOVEA_CHECK(std::int64_t{width} * height <= max_pixels, "[image] ", name, " is ", width, "x", height,
               " pixels, the limit is ", max_pixels, " in all");
-  check_failed = false;
+  check_failed = limit_met = false;
+  block_limit = largest_block(bytes.size(), width, height);
   const int wanted = alpha == Alpha::white ? Image::channels + 1 : Image::channels;
   const std::unique_ptr<stbi_uc, FreePixels> pixels(
       stbi_load_from_memory(bytes.data(), size, &width, &height, &channels, wanted));
+  FOVEA_CHECK(!limit_met, "[image] ", name, ": damaged picture: it unpacks to more than its ", width, "x", height,
+              " pixels, or announces more bytes than it has");
   FOVEA_CHECK(pixels, "[image] ", name, ": damaged picture: ", stbi_failure_reason());
   FOVEA_CHECK(!check_failed, "[image] ", name, ": damaged picture");
   Image image(width, height);

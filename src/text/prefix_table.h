@@ -43,11 +43,11 @@ class PrefixTable {
       }
       if (length == text.size()) break;
       const auto by_byte = [length](const Entry& entry) { return static_cast<unsigned char>(entry.first[length]); };
-      const auto range = std::ranges::equal_range(entries_.begin() + static_cast<std::ptrdiff_t>(low),
-                                                  entries_.begin() + static_cast<std::ptrdiff_t>(high),
-                                                  static_cast<unsigned char>(text[length]), {}, by_byte);
-      low = static_cast<std::size_t>(range.begin() - entries_.begin());
-      high = static_cast<std::size_t>(range.end() - entries_.begin());
+      const auto next = static_cast<unsigned char>(text[length]);
+      const auto first = entries_.begin() + static_cast<std::ptrdiff_t>(low);
+      const auto last = entries_.begin() + static_cast<std::ptrdiff_t>(high);
+      low = static_cast<std::size_t>(std::ranges::lower_bound(first, last, next, {}, by_byte) - entries_.begin());
+      high = static_cast<std::size_t>(std::ranges::upper_bound(first, last, next, {}, by_byte) - entries_.begin());
     }
     return match;
   }

@@ -10,6 +10,7 @@
 #include "fovea/io/npy.h"
 #include "fovea/io/safetensors.h"
 #include "fovea/io/torch_file.h"
+#include "fovea/text/tokenizer.h"
 #include "fovea/train/config.h"
 
 namespace fovea::fuzz {
@@ -84,6 +85,23 @@ void config(std::string_view bytes) {
     train::Config changed;
     train::apply_set(changed, bytes);
     train::parse_config(train::dump_config(changed));
+  });
+}
+
+// Reads, encodes texts that take every way through a pipeline, and decodes.
+void tokenizer_json(std::string_view bytes) {
+  constexpr std::string_view texts[]{"",
+                                     "A photo of 2 dogs, isn't it?",
+                                     " \n\t ",
+                                     "\u4f60\u597d \u00e9\u0301 \U0001F600\u200d",
+                                     "\xff\xfe broken \xe2\x82",
+                                     "<|endoftext|>[MASK]</w>##ing\u2581x"};
+  catch_errors([&] {
+    const text::Tokenizer tokenizer = text::Tokenizer::parse(bytes, "fuzz");
+    for (const std::string_view text : texts) {
+      catch_errors([&] { tokenizer.decode(tokenizer.encode(text)); });
+      catch_errors([&] { must(tokenizer.encode(text, 8).size() <= 8); });
+    }
   });
 }
 

@@ -14,17 +14,15 @@ void torch_file(std::string_view bytes);
 void npy(std::string_view bytes);
 void table(std::string_view bytes);
 void config(std::string_view bytes);
+void tokenizer_json(std::string_view bytes);
 
 struct Target {
   const char* name;  // of the fuzzer fuzz_<name>, and of the folder corpus/<name>
   void (*run)(std::string_view bytes);
   const char* seeds = "";  // a folder of tests/golden with files of this kind
 };
-inline constexpr Target targets[]{{"image", image, "images"},
-                                  {"safetensors", safetensors},
-                                  {"torch_file", torch_file, "torch"},
-                                  {"npy", npy, "npy"},
-                                  {"table", table},
-                                  {"config", config}};
+inline constexpr Target targets[]{
+    {"image", image, "images"}, {"safetensors", safetensors}, {"torch_file", torch_file, "torch"}, {"npy", npy, "npy"},
+    {"table", table},           {"config", config},           {"tokenizer_json", tokenizer_json}};
 
 }  // namespace fovea::fuzz

@@ -61,6 +61,15 @@ TEST(Decode, RefusesTruncatedFiles) {
   }
 }
 
+// Files of the fuzzer's corpus: a few bytes that ask for a lot of memory.
+TEST(Decode, RefusesToUnpackMoreThanItsPixels) {
+  for (const char* name : {"chunk_of_2_gb.png", "unpacks_to_16_mb.png"}) {
+    const std::string path = std::string(FOVEA_SOURCE_DIR "/tests/fuzz/corpus/image/") + name;
+    EXPECT_NE(error_of([&] { read_image(path); }).find("or announces more bytes than it has"), std::string::npos)
+        << name;
+  }
+}
+
 TEST(Decode, SurvivesDamage) {
   Rng rng(3);
   int refused = 0;
@@ -86,6 +95,8 @@ TEST(Decode, RefusesHuffmanTablesThatAreTooLong) {
     ++tables;
     std::vector<std::uint8_t> damaged = bytes;
     damaged[i + 5] = damaged[i + 6] = 255;  // symbols of one and of two bits
+    EXPECT_NE(error_of([&] { decode(damaged, "picture", 1 << 16); }).find("Huffman"), std::string::npos);
+    damaged.resize(i + 7);  // the file ends inside the table
     EXPECT_NE(error_of([&] { decode(damaged, "picture", 1 << 16); }).find("Huffman"), std::string::npos);
   }
   EXPECT_GT(tables, 0);
