@@ -28,7 +28,9 @@ TEST(FuzzCorpus, EveryFileIsReadOrRefused) {
     const int files = run_folder(target, tests / "fuzz" / "corpus" / target.name);
     EXPECT_GE(files, 3) << target.name;
     EXPECT_LE(files, 50) << target.name;
-    if (*target.seeds) EXPECT_GE(run_folder(target, tests / "golden" / target.seeds), 3) << target.name;
+    if (*target.seeds) {
+      EXPECT_GE(run_folder(target, tests / "golden" / target.seeds), 3) << target.name;
+    }
   }
 }
 

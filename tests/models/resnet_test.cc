@@ -70,7 +70,9 @@ void expect_parity(const std::string& name, bool training, DType dtype) {
   const auto entries = nn::collect(model);
   golden.load_parameters(entries);
   const Var pixels(golden["input.pixel_values"].to(dtype), true);
-  const Var features = model(ops::transpose(pixels, {0, 2, 3, 1}), nn::Ctx{training, {}});
+  nn::Ctx ctx;
+  ctx.training = training;
+  const Var features = model(ops::transpose(pixels, {0, 2, 3, 1}), ctx);
   const Shape shape = features.shape();
   backward(features, golden["cotangent.pooler_output"].to(dtype).reshape(shape));
   const double tolerance = dtype == DType::f64 ? 1e-9 : 1e-4;
