@@ -332,8 +332,11 @@ ClipConfig parse_hf_config(const ConfigJson& json, const std::string& file) {
   text.read("vocab_size", words.vocabulary);
   text.read("max_position_embeddings", words.context);
   words.transformer = hf_transformer(text, words.transformer);
-  text.read("eos_token_id", words.end_token, token_ids);
-  words.pool = words.end_token == legacy_end_token ? TextPool::eot : TextPool::end_token;
+  const std::int64_t end_token = text.get("eos_token_id", words.end_token, token_ids);
+  if (end_token != legacy_end_token) {
+    words.pool = TextPool::end_token;
+    words.end_token = end_token;
+  }
   return {image, words, whole.get("projection_dim", std::int64_t{512})};
 }
 
@@ -354,6 +357,7 @@ ConfigJson to_hf_config(const ClipConfig& config) {
   ConfigJson words = hf_transformer_json(text.transformer, "clip_text_model", config.embed);
   words["vocab_size"] = text.vocabulary;
   words["max_position_embeddings"] = text.context;
+  words["bos_token_id"] = text.vocabulary - 2;  // CLIP's vocabularies end with the start and the end of a text
   words["eos_token_id"] = text.pool == TextPool::eot ? legacy_end_token : text.end_token;
   return {{"architectures", ConfigJson::array({"CLIPModel"})},
           {"model_type", "clip"},

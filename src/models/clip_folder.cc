@@ -124,13 +124,13 @@ void write_tokenizer(const std::string& folder, const text::Tokenizer& tokenizer
   const Json json = Json::parse(io::read_file(folder + "/tokenizer.json"));
   write_json(folder + "/vocab.json", json["model"]["vocab"]);
   io::write_file(folder + "/merges.txt", tokenizer.merges_text());
-  const char *start = "<|startoftext|>", *end = "<|endoftext|>";
-  write_json(folder + "/tokenizer_config.json", {{"tokenizer_class", "CLIPTokenizer"},
-                                                 {"model_max_length", context},
-                                                 {"bos_token", start},
-                                                 {"eos_token", end},
-                                                 {"pad_token", end},
-                                                 {"unk_token", end}});
+  Json config{{"tokenizer_class", "CLIPTokenizer"}, {"model_max_length", context}};
+  for (const Json& token : json["added_tokens"]) {
+    if (token["id"] == tokenizer.start_id()) config["bos_token"] = token["content"];
+    if (token["id"] != tokenizer.end_id()) continue;
+    for (const char* role : {"eos_token", "pad_token", "unk_token"}) config[role] = token["content"];
+  }
+  write_json(folder + "/tokenizer_config.json", config);
 }
 
 }  // namespace
@@ -167,15 +167,10 @@ LoadedClip load_clip_model(const std::string& folder, std::optional<ModelLayout>
 std::optional<text::Tokenizer> load_clip_tokenizer(const std::string& folder, const LoadedClip& clip) {
   const ClipConfig& config = clip.model.config;
   const std::int64_t vocabulary = TextTower::vocabulary(config.text);
-  std::string path = folder + "/tokenizer.json";
-  std::optional<text::Tokenizer> tokenizer;
-  if (exists(path)) {
-    tokenizer = text::Tokenizer::load(path);
-  } else if (path = folder + "/merges.txt"; exists(path)) {
-    tokenizer = text::Tokenizer::load_merges(path, vocabulary);
-  } else {
-    return {};
-  }
+  const std::string path = first_of(folder, {"tokenizer.json", "bpe_simple_vocab_16e6.txt", "merges.txt"});
+  if (path.empty()) return {};
+  std::optional<text::Tokenizer> tokenizer = path.ends_with(".json") ? text::Tokenizer::load(path)
+                                                                     : text::Tokenizer::load_merges(path, vocabulary);
   FOVEA_CHECK(tokenizer->vocabulary_size() <= vocabulary, "[model] ", path, " has ", tokenizer->vocabulary_size(),
               " entries, the model knows ", vocabulary);
   const auto* text = std::get_if<TextTransformerConfig>(&config.text);
@@ -208,7 +203,8 @@ std::optional<image::TransformConfig> load_clip_transform(const std::string& fol
 ClipFolder load_clip(const std::string& folder) {
   LoadedClip loaded = load_clip_model(folder);
   auto tokenizer = load_clip_tokenizer(folder, loaded);
-  FOVEA_CHECK(tokenizer, "[model] ", folder, "/tokenizer.json: No such file");
+  FOVEA_CHECK(tokenizer, "[model] ", folder, "/tokenizer.json: No such file\n"
+              "hint: for CLIP's published vocabulary, copy data/tokenizers/clip/bpe_simple_vocab_16e6.txt there");
   auto transform = load_clip_transform(folder, loaded);
   const bool own = loaded.naming.layout == ModelLayout::fovea;
   FOVEA_CHECK(transform, "[model] ", folder, own ? "/preprocessor.json" : "/preprocessor_config.json",

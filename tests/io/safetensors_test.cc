@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <limits>
+#include <vector>
 
 #include "../support/temp_folder.h"
 #include "fovea/io/file.h"
@@ -101,6 +102,36 @@ TEST_F(Safetensors, WhatIsSavedIsLoaded) {
   ASSERT_EQ(loaded.size(), tensors.size());
   for (const auto& [name, tensor] : tensors) expect_same(loaded.at(name), tensor);
   EXPECT_EQ(load_safetensors_metadata(path("x.safetensors")), (Metadata{{"step", "12"}}));
+}
+
+// Every half, and what lies between two of them: a quarter of the way back to the first, half the way to the even one.
+TEST_F(Safetensors, RoundsToHalvesAsIeeeDoes) {
+  std::vector<float> values, expected;
+  const auto half = [](int bits) {
+    const int exponent = bits >> 10, mantissa = bits & 1023;
+    return static_cast<float>(exponent == 0 ? std::ldexp(mantissa, -24) : std::ldexp(mantissa + 1024, exponent - 25));
+  };
+  for (int bits = 0; bits + 1 < 31 << 10; ++bits) {
+    const float low = half(bits), high = half(bits + 1);
+    for (const float sign : {1.0f, -1.0f}) {
+      for (const float part : {0.0f, 0.25f, 0.5f, 0.75f}) {
+        values.push_back(sign * (low + part * (high - low)));
+        expected.push_back(sign * (part < 0.5f || (part == 0.5f && bits % 2 == 0) ? low : high));
+      }
+    }
+  }
+  values.insert(values.end(), {65504.0f, 65519.0f, 65520.0f, -1e30f, 1e-30f});
+  const float beyond = std::numeric_limits<float>::infinity();
+  expected.insert(expected.end(), {65504.0f, 65504.0f, beyond, -beyond, 0.0f});
+  const std::string file = path("halves.safetensors");
+  const auto count = static_cast<std::int64_t>(values.size());
+  save_safetensors(file, {{"n", arange(3)}, {"x", from_values<float>({count}, values)}}, {}, FloatFormat::f16);
+  const TensorMap loaded = load_safetensors(file);
+  EXPECT_EQ(count_different_bits(loaded.at("x"), from_values<float>({count}, expected)), 0);
+  EXPECT_EQ(count_different_bits(loaded.at("n"), arange(3)), 0);
+  save_safetensors(file, {{"x", from_values<float>({1}, std::vector<float>{1.00390625f})}}, {}, FloatFormat::bf16);
+  EXPECT_EQ(load_safetensors(file).at("x").dtype(), DType::bf16);
+  EXPECT_EQ(load_safetensors(file).at("x").at(0), 1.0);  // a tie, to even
 }
 
 TEST_F(Safetensors, WritesAlignedDataWithWiderTypesFirst) {
