@@ -45,12 +45,12 @@ AddedTokens::AddedTokens(std::vector<AddedToken> tokens, const Vocabulary& model
     const std::int32_t known = model.id_of(token.content);
     FOVEA_CHECK(known == Vocabulary::none || known == token.id, place, "\"", token.content, "\" has the ids ", known,
                 " and ", token.id);
-    FOVEA_CHECK(known != Vocabulary::none || token.id < 0 || token.id >= model.size() ||
-                    !model.contains(static_cast<std::int32_t>(token.id)),
-                place, "two entries have the id ", token.id, ": \"",
-                model.contains(static_cast<std::int32_t>(token.id)) ? model.piece(static_cast<std::int32_t>(token.id))
-                                                                    : "",
-                "\" and the added token \"", token.content, "\"");
+    FOVEA_CHECK(
+        known != Vocabulary::none || token.id < 0 || token.id >= model.size() ||
+            !model.contains(static_cast<std::int32_t>(token.id)),
+        place, "two entries have the id ", token.id, ": \"",
+        model.contains(static_cast<std::int32_t>(token.id)) ? model.piece(static_cast<std::int32_t>(token.id)) : "",
+        "\" and the added token \"", token.content, "\"");
     ids_.add(token.content, token.id, model.entries() + tokens_.size(), place);
   }
   index_.resize(static_cast<std::size_t>(ids_.size()), Vocabulary::none);

@@ -15,12 +15,12 @@ namespace fovea::text::detail {
 struct AddedToken {
   std::int64_t id = 0;
   std::string content;
-  bool single_word = false;        // only where no letter, mark or digit touches it
-  bool lstrip = false;             // takes the white space before it, too
-  bool rstrip = false;             // and after it
-  bool normalized = true;          // looked for in the normalized text
-  bool special = false;            // left out when decoding
-  bool starts_word = false;        // ours: not inside a run of punctuation, as open_clip's pattern has it
+  bool single_word = false;  // only where no letter, mark or digit touches it
+  bool lstrip = false;       // takes the white space before it, too
+  bool rstrip = false;       // and after it
+  bool normalized = true;    // looked for in the normalized text
+  bool special = false;      // left out when decoding
+  bool starts_word = false;  // ours: not inside a run of punctuation, as open_clip's pattern has it
 
   static void fields(auto& self, auto&& f) {
     f("id", self.id);
@@ -43,8 +43,8 @@ class AddedTokens {
   };
 
   AddedTokens() = default;
-  // `model`: the pieces of the model, which may be tokens too, under the same id. Throws Error opening with `place` when
-  // ids or contents clash.
+  // `model`: the pieces of the model, which may be tokens too, under the same id. Throws Error opening with `place`
+  // when ids or contents clash.
   AddedTokens(std::vector<AddedToken> tokens, const Vocabulary& model, const Normalizer* normalizer,
               const std::string& place);
 

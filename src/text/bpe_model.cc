@@ -63,7 +63,8 @@ void BpeModel::find_characters() {
     const std::string prefix = kind & 1 ? options_.continuing_subword_prefix.value_or("") : "";
     const std::string suffix = kind & 2 ? options_.end_of_word_suffix.value_or("") : "";
     vocabulary_.for_each([&](std::string_view piece, std::int32_t id) {
-      if (piece.size() <= prefix.size() + suffix.size() || !piece.starts_with(prefix) || !piece.ends_with(suffix)) return;
+      if (piece.size() <= prefix.size() + suffix.size() || !piece.starts_with(prefix) || !piece.ends_with(suffix))
+        return;
       piece = piece.substr(prefix.size(), piece.size() - prefix.size() - suffix.size());
       const CodePoint point = code_point_at(piece, 0);
       if (point.bytes != piece.size()) return;

@@ -85,10 +85,10 @@ class BpeModel {
   std::vector<MergeRule> rules_;  // by rank
   BpeOptions options_;
   RankTable ranks_;
-  std::array<CharacterIds, 4> characters_;          // +1 with the prefix, +2 with the suffix
-  std::array<std::int32_t, 256> fallback_;          // of a byte
+  std::array<CharacterIds, 4> characters_;  // +1 with the prefix, +2 with the suffix
+  std::array<std::int32_t, 256> fallback_;  // of a byte
   std::int32_t unknown_ = Vocabulary::none;
-  StringMap<std::int32_t> whole_words_;             // entries that, as a word, merge to themselves
+  StringMap<std::int32_t> whole_words_;  // entries that, as a word, merge to themselves
 };
 
 }  // namespace fovea::text::detail

@@ -96,8 +96,8 @@ std::string normal_form(std::string_view text, NormalForm form) {
   if (detail::is_ascii(text)) return std::string(text);
   const bool composed = form == NormalForm::c || form == NormalForm::kc;
   const bool compatible = form == NormalForm::kc || form == NormalForm::kd;
-  const int options = UTF8PROC_STABLE | (composed ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE) |
-                      (compatible ? UTF8PROC_COMPAT : 0);
+  const int options =
+      UTF8PROC_STABLE | (composed ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE) | (compatible ? UTF8PROC_COMPAT : 0);
   const std::string valid = replace_invalid_utf8(text);
   utf8proc_uint8_t* mapped = nullptr;
   const auto length =

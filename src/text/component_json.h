@@ -26,8 +26,8 @@ struct Node {
 
   // "path is ..., expected ..."
   [[noreturn]] void refuse(const std::string& expected) const;
-  Node member(const std::string& key) const;       // must exist
-  bool has(const std::string& key) const;          // and is not null
+  Node member(const std::string& key) const;  // must exist
+  bool has(const std::string& key) const;     // and is not null
   Node operator[](std::size_t i) const { return {value[i], concat(path, "[", i, "]"), prefix}; }
 };
 
@@ -63,7 +63,9 @@ Json write(const Padding& value);
 
 // A component of one of several types.
 template <class T>
-concept Component = requires(T value) { value.part.index(); };
+concept Component = requires(T value) {
+  value.part.index();
+};
 
 template <class T>
 void read_fields(const Node& node, T& value);
@@ -194,7 +196,9 @@ Json write_fields(const T& value, Json json = Json::object()) {
 template <Component T>
 Json write(const T& component) {
   return std::visit(
-      [](const auto& part) { return write_fields(part, Json{{"type", std::remove_cvref_t<decltype(part)>::type}}); },
+      [](const auto& part) {
+        return write_fields(part, Json{{"type", std::remove_cvref_t<decltype(part)>::type}});
+      },
       component.part);
 }
 

@@ -49,7 +49,11 @@ struct Apply {
   Texts pieces;
 
   Texts operator()(const DecoderSequence& sequence) {
-    for (const Decoder& decoder : sequence.decoders) pieces = decoder(std::move(pieces));
+    const std::size_t original = total_size(pieces);
+    for (const Decoder& decoder : sequence.decoders) {
+      pieces = decoder(std::move(pieces));
+      check_growth(total_size(pieces), original);
+    }
     return std::move(pieces);
   }
   Texts operator()(const ByteLevel&) {
@@ -122,7 +126,7 @@ struct Apply {
 
   static std::string clean_up(std::string text) {
     constexpr std::pair<const char*, const char*> changes[] = {
-        {" .", "."},     {" ?", "?"},   {" !", "!"},           {" ,", ","},   {" ' ", "'"},  {" n't", "n't"},
+        {" .", "."},   {" ?", "?"},           {" !", "!"},   {" ,", ","},     {" ' ", "'"},   {" n't", "n't"},
         {" 'm", "'m"}, {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
     for (const auto& [what, by] : changes) text = replace_all(text, what, by);
     return text;

@@ -15,9 +15,9 @@ using Mapping = std::pair<std::int32_t, std::string_view>;
 
 // Ligatures of Latin letters, in the order of their code points.
 constexpr Mapping ligatures[] = {
-    {0x132, "IJ"}, {0x133, "ij"}, {0x149, "ʼn"}, {0x1C4, "DŽ"}, {0x1C5, "Dž"}, {0x1C6, "dž"},
-    {0x1C7, "LJ"}, {0x1C8, "Lj"}, {0x1C9, "lj"}, {0x1CA, "NJ"}, {0x1CB, "Nj"}, {0x1CC, "nj"},
-    {0x1F1, "DZ"}, {0x1F2, "Dz"}, {0x1F3, "dz"}, {0xFB00, "ff"}, {0xFB01, "fi"}, {0xFB02, "fl"},
+    {0x132, "IJ"},   {0x133, "ij"},   {0x149, "ʼn"},  {0x1C4, "DŽ"},  {0x1C5, "Dž"},  {0x1C6, "dž"},
+    {0x1C7, "LJ"},   {0x1C8, "Lj"},   {0x1C9, "lj"},  {0x1CA, "NJ"},  {0x1CB, "Nj"},  {0x1CC, "nj"},
+    {0x1F1, "DZ"},   {0x1F2, "Dz"},   {0x1F3, "dz"},  {0xFB00, "ff"}, {0xFB01, "fi"}, {0xFB02, "fl"},
     {0xFB03, "ffi"}, {0xFB04, "ffl"}, {0xFB05, "ſt"}, {0xFB06, "st"},
 };
 
@@ -38,8 +38,8 @@ std::string upper_case(std::string_view text) {
   return out;
 }
 
-// A reference with its semicolon as ftfy reads it: HTML's names, those of lower case also in capitals, and numbers. None
-// when it stands for nothing.
+// A reference with its semicolon as ftfy reads it: HTML's names, those of lower case also in capitals, and numbers.
+// None when it stands for nothing.
 std::string reference(std::string_view whole) {
   const std::string_view name = whole.substr(1);
   const auto entities = html_entities();

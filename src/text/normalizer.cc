@@ -104,10 +104,4 @@ std::string Normalizer::operator()(std::string text) const {
   return result;
 }
 
-void check_growth(std::size_t size, std::size_t original) {
-  constexpr std::size_t factor = 64, allowance = std::size_t{1} << 20;
-  FOVEA_CHECK(size <= factor * original + allowance, "[tokenizer] ", original, " bytes of text grow to ", size,
-              " while they are normalized or decoded");
-}
-
 }  // namespace fovea::text::detail

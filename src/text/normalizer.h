@@ -100,7 +100,4 @@ struct Normalizer {
   std::string operator()(std::string text) const;
 };
 
-// Throws Error when `size` bytes have come from so few that the file must be hostile.
-void check_growth(std::size_t size, std::size_t original);
-
 }  // namespace fovea::text::detail

@@ -21,14 +21,17 @@ class Pattern {
   bool is_regex() const { return regex_.has_value(); }
   const std::string& text() const { return text_; }
 
-  // Where it matches, from left to right. An empty string matches nowhere.
+  // Where it matches, from left to right.
   std::vector<Range> matches(std::string_view text) const;
-  // The text with `content` in place of every match.
+  // The text with `content` in place of every match. Throws Error when it grows without measure.
   std::string replace(std::string_view text, std::string_view content) const;
 
  private:
   std::string text_;
   std::optional<Regex> regex_;
 };
+
+// Throws Error when `size` bytes have come from so few that the file must be hostile.
+void check_growth(std::size_t size, std::size_t original);
 
 }  // namespace fovea::text::detail

@@ -21,8 +21,8 @@ void Pipeline::check_surroundings(const std::string& place) const {
   for (const std::int32_t id : around_) {
     if (id == PostProcessor::text) continue;
     ++specials;
-    FOVEA_CHECK(added_.find(id) != nullptr || vocabulary().contains(id), place, "the post_processor adds the token ", id,
-                ", which the vocabulary lacks");
+    FOVEA_CHECK(added_.find(id) != nullptr || vocabulary().contains(id), place, "the post_processor adds the token ",
+                id, ", which the vocabulary lacks");
   }
   if (!parts_.truncation) return;
   FOVEA_CHECK(parts_.truncation->max_length >= specials, place, "truncation.max_length is ",

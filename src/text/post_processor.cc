@@ -7,6 +7,11 @@ namespace {
 
 using Ids = std::vector<std::int32_t>;
 
+void check_count(const Ids& ids) {
+  constexpr std::size_t most = 4096;
+  FOVEA_CHECK(ids.size() <= most, "[tokenizer] the post_processor adds more than ", most, " tokens");
+}
+
 struct Surround {
   const Ids& inner;
 
@@ -24,15 +29,15 @@ struct Surround {
     for (const TemplatePiece& piece : processing.single) {
       const Ids& added = piece.is_text ? inner : processing.special_tokens.at(piece.id).ids;
       ids.insert(ids.end(), added.begin(), added.end());
+      check_count(ids);
     }
     return ids;
   }
   Ids operator()(const PostProcessorSequence& sequence) const {
-    constexpr std::size_t most = 4096;
     Ids ids = inner;
     for (const PostProcessor& processor : sequence.processors) {
       ids = processor.around(ids);
-      FOVEA_CHECK(ids.size() <= most, "[tokenizer] the post_processor adds more than ", most, " tokens");
+      check_count(ids);
     }
     return ids;
   }

@@ -186,7 +186,8 @@ class Apply {
   }
 
  private:
-  // Replaces all pieces by what f adds to `spare_` for each; f returns whether its first one begins where the piece does.
+  // Replaces all pieces by what f adds to `spare_` for each; f returns whether its first one begins where the piece
+  // does.
   template <class F>
   void each(F&& f) {
     spare_.clear();

@@ -24,7 +24,8 @@ AddedToken special(std::string content, std::int64_t id, bool normalized) {
 
 Normalizer caption_cleaning(const char* cleaning) {
   NormalizerSequence sequence;
-  sequence.normalizers = {Normalizer{Nfc()}, Normalizer{Replace{Pattern::of_regex("\\s+"), " "}}, Normalizer{Lowercase()}};
+  sequence.normalizers = {Normalizer{Nfc()}, Normalizer{Replace{Pattern::of_regex("\\s+"), " "}},
+                          Normalizer{Lowercase()}};
   sequence.cleaning = cleaning;
   return {std::move(sequence)};
 }
@@ -80,8 +81,8 @@ Pipeline clip_pipeline(std::span<const BpeMerge> merges, const ClipKind& kind) {
   Pipeline::Parts parts(BpeModel(std::move(vocabulary), std::move(rules), std::move(options)));
   parts.normalizer = caption_cleaning(kind.cleaning);
   parts.pre_tokenizer = words_then_bytes(kind.pattern);
-  parts.post_processor = {RobertaProcessing{{kind.end, static_cast<std::int32_t>(start + 1)},
-                                            {kind.start, static_cast<std::int32_t>(start)}, false, false}};
+  parts.post_processor = {RobertaProcessing{
+      {kind.end, static_cast<std::int32_t>(start + 1)}, {kind.start, static_cast<std::int32_t>(start)}, false, false}};
   parts.decoder = words_to_text();
   for (const char* content : {kind.start, kind.end}) {
     AddedToken token = special(content, start + (content == kind.end), true);

@@ -1,11 +1,10 @@
 // The tokenizers whose vocabularies were published as lists of merges or words, as pipelines.
 #pragma once
 
-#include <string>
-#include <string_view>
-
 #include <optional>
 #include <span>
+#include <string>
+#include <string_view>
 
 #include "fovea/text/tokenizer.h"
 #include "text/pipeline.h"

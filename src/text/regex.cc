@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <utility>
 
 #include "fovea/core/error.h"
 #include "text/unicode.h"
@@ -13,9 +14,11 @@
 namespace fovea::text::detail {
 namespace {
 
-// Inside brackets: Oniguruma's \s is the White_Space property, its \w covers marks and all alphabetic characters.
-constexpr std::string_view white_space = R"(\t-\r\x{20}\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000})";
-constexpr std::string_view word = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc})";
+// Inside brackets: Oniguruma's \s is the White_Space property, its \w covers marks, all alphabetic characters
+// and all numbers.
+constexpr std::string_view white_space =
+    R"(\t-\r\x{20}\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000})";
+constexpr std::string_view word = R"(\p{Alphabetic}\p{M}\p{N}\p{Pc})";
 
 // Rewrites a pattern from left to right.
 class Translator {
@@ -86,7 +89,8 @@ class Translator {
 
   // \x80 to \xff are bytes to Oniguruma, code points to PCRE2.
   void hexadecimal() {
-    if (!looking_at("\\x{") && at_ + 2 < pattern_.size() && pattern_[at_ + 2] >= '8') refuse("a byte that is not ASCII");
+    if (!looking_at("\\x{") && at_ + 2 < pattern_.size() && pattern_[at_ + 2] >= '8')
+      refuse("a byte that is not ASCII");
     copy(2);
   }
 
@@ -112,9 +116,16 @@ class Translator {
   }
 
   void posix_class() {
-    for (const std::string_view name : {"alnum", "alpha", "digit", "lower", "upper", "space", "cntrl", "xdigit"}) {
-      const std::string text = concat("[:", name, ":]");
-      if (looking_at(text)) return copy(text.size());
+    constexpr std::pair<std::string_view, std::string_view> classes[] = {{"[:alpha:]", "\\p{Alphabetic}"},
+                                                                         {"[:digit:]", "\\p{Nd}"},
+                                                                         {"[:lower:]", "\\p{Lowercase}"},
+                                                                         {"[:upper:]", "\\p{Uppercase}"},
+                                                                         {"[:space:]", white_space}};
+    for (const auto& [name, members] : classes) {
+      if (!looking_at(name)) continue;
+      out_ += members;
+      at_ += name.size();
+      return;
     }
     refuse("a class by name");
   }
@@ -129,7 +140,7 @@ class Translator {
     copy(2);
     for (; at_ < pattern_.size() && pattern_[at_] != ':' && pattern_[at_] != ')'; ++at_) {
       const char flag = pattern_[at_];  // Ruby's m lets the dot match line ends, which PCRE2 calls s
-      if (flag != 'i' && flag != 'm' && flag != 'x' && flag != '-') refuse(concat("(?", flag));
+      if (flag != 'i' && flag != 'm' && flag != '-') refuse(concat("(?", flag));
       out_ += flag == 'm' ? 's' : flag;
     }
   }
@@ -183,10 +194,10 @@ Regex::Regex(std::string_view pattern, const std::string& place) : pattern_(patt
   pcre2_set_parens_nest_limit(context, 100);
   int error = 0;
   PCRE2_SIZE offset = 0;
-  program->code = pcre2_compile(
-      reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(),
-      PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C | PCRE2_USE_OFFSET_LIMIT, &error, &offset,
-      context);
+  program->code =
+      pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(),
+                    PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C | PCRE2_USE_OFFSET_LIMIT, &error,
+                    &offset, context);
   pcre2_compile_context_free(context);
   if (program->code == nullptr) {
     char message[256] = "";
@@ -206,7 +217,9 @@ std::vector<Range> Regex::matches(std::string_view text) const {
   const std::unique_ptr<pcre2_match_context, decltype(&pcre2_match_context_free)> context(
       pcre2_match_context_copy(program_->limits), &pcre2_match_context_free);
   const auto start = std::chrono::steady_clock::now();
-  const auto next_character = [&](std::size_t at) { return at + (at < text.size() ? code_point_at(text, at).bytes : 1); };
+  const auto next_character = [&](std::size_t at) {
+    return at + (at < text.size() ? code_point_at(text, at).bytes : 1);
+  };
   std::vector<Range> found;
   for (std::size_t at = 0; at <= text.size();) {
     const std::size_t limit = std::min(text.size(), at + window);

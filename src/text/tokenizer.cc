@@ -45,8 +45,7 @@ detail::Pipeline load_gpt2(const std::string& folder) {
 Tokenizer::Tokenizer(detail::Pipeline pipeline)
     : pipeline_(std::make_shared<const detail::Pipeline>(std::move(pipeline))) {}
 
-Tokenizer::Tokenizer(std::span<const BpeMerge> merges)
-    : Tokenizer(detail::clip_pipeline(merges, detail::clip_kind)) {}
+Tokenizer::Tokenizer(std::span<const BpeMerge> merges) : Tokenizer(detail::clip_pipeline(merges, detail::clip_kind)) {}
 
 Tokenizer Tokenizer::load(const std::string& path) {
   std::error_code unknown;
@@ -58,8 +57,7 @@ Tokenizer Tokenizer::load(const std::string& path) {
   const std::string words = in_folder("vocab.txt");
   FOVEA_CHECK(exists(words), "[tokenizer] ", path,
               " holds no tokenizer, expected tokenizer.json, bpe_simple_vocab_16e6.txt, merges.txt or vocab.txt");
-  return Tokenizer(
-      detail::bert_pipeline(io::read_file(words), lowers_case(in_folder("tokenizer_config.json")), words));
+  return Tokenizer(detail::bert_pipeline(io::read_file(words), lowers_case(in_folder("tokenizer_config.json")), words));
 }
 
 Tokenizer Tokenizer::parse(std::string_view json, const std::string& source) {

@@ -88,8 +88,8 @@ struct CheckTokens {
   const std::string& prefix;
 
   void check(const NamedId& named) const {
-    FOVEA_CHECK(pipeline.id_of(named.token) == named.id, prefix, "post_processor has \"", named.token, "\" with the id ",
-                named.id, ", which is not its id in the vocabulary");
+    FOVEA_CHECK(pipeline.id_of(named.token) == named.id, prefix, "post_processor has \"", named.token,
+                "\" with the id ", named.id, ", which is not its id in the vocabulary");
   }
   void operator()(const BertProcessing& bert) const { check(bert.sep), check(bert.cls); }
   void operator()(const RobertaProcessing& roberta) const { check(roberta.sep), check(roberta.cls); }
@@ -142,7 +142,8 @@ Json write_model(const BpeModel& model) {
   const Vocabulary& vocabulary = model.vocabulary();
   // Pieces with a space cannot be written in the older form, which more readers know.
   bool has_space = false;
-  vocabulary.for_each([&](const std::string& piece, std::int32_t) { has_space |= piece.find(' ') != std::string::npos; });
+  vocabulary.for_each(
+      [&](const std::string& piece, std::int32_t) { has_space |= piece.find(' ') != std::string::npos; });
   Json merges = Json::array();
   for (const MergeRule& rule : model.rules()) {
     const std::string &left = vocabulary.piece(rule.left), &right = vocabulary.piece(rule.right);
@@ -187,7 +188,8 @@ Pipeline parse_tokenizer_json(std::string_view json, const std::string& source) 
     for (std::size_t i = 0; i < added.value.size(); ++i) read_fields(added[i], parts.added_tokens.emplace_back());
   }
   Pipeline pipeline(std::move(parts), prefix);
-  if (const auto& processor = pipeline.parts().post_processor) std::visit(CheckTokens{pipeline, prefix}, processor->part);
+  if (const auto& processor = pipeline.parts().post_processor)
+    std::visit(CheckTokens{pipeline, prefix}, processor->part);
   return pipeline;
 }
 

@@ -32,15 +32,15 @@ void for_each_code_point(std::string_view text, F&& f) {
 }
 
 bool is_ascii(std::string_view text);
-bool is_letter(std::int32_t code_point);            // \p{L}
-bool is_number(std::int32_t code_point);            // \p{N}
-bool is_decimal_digit(std::int32_t code_point);     // \p{Nd}
-bool is_white_space(std::int32_t code_point);       // \s: the White_Space property
-bool is_mark(std::int32_t code_point);              // \p{M}
-bool is_nonspacing_mark(std::int32_t code_point);   // \p{Mn}
-bool is_punctuation(std::int32_t code_point);       // \p{P}, and ASCII's symbols
+bool is_letter(std::int32_t code_point);              // \p{L}
+bool is_number(std::int32_t code_point);              // \p{N}
+bool is_decimal_digit(std::int32_t code_point);       // \p{Nd}
+bool is_white_space(std::int32_t code_point);         // \s: the White_Space property
+bool is_mark(std::int32_t code_point);                // \p{M}
+bool is_nonspacing_mark(std::int32_t code_point);     // \p{Mn}
+bool is_punctuation(std::int32_t code_point);         // \p{P}, and ASCII's symbols
 bool is_control_or_private(std::int32_t code_point);  // \p{Cc}, \p{Cf}, \p{Co}
-bool is_word_character(std::int32_t code_point);    // \w: alphabetic, marks, decimal digits, connectors, joiners
+bool is_word_character(std::int32_t code_point);      // \w: alphabetic, marks, decimal digits, connectors, joiners
 
 std::int32_t to_upper(std::int32_t code_point);  // one character for one
 

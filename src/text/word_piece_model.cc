@@ -19,8 +19,8 @@ WordPieceModel::WordPieceModel(Vocabulary vocabulary, WordPieceOptions options)
 }
 
 void WordPieceModel::encode(std::string_view word, std::vector<std::int32_t>& ids) const {
-  if (const std::int32_t id = vocabulary_.id_of(word); id != Vocabulary::none &&
-      static_cast<std::int64_t>(word.size()) <= options_.max_input_chars_per_word) {
+  if (const std::int32_t id = vocabulary_.id_of(word);
+      id != Vocabulary::none && static_cast<std::int64_t>(word.size()) <= options_.max_input_chars_per_word) {
     return ids.push_back(id);
   }
   std::int64_t characters = 0;

@@ -3,7 +3,7 @@
     make_tokenizer_golden.py default tokenizer.json    clip_tokenizer.json, by the file that train_tokenizer writes
     make_tokenizer_golden.py published                 published_tokens.jsonl: 2,000 texts, and their ids by open_clip's,
                                                        GPT-2's and BERT's tokenizers
-    make_tokenizer_golden.py components                tokenizer_components.json: normalizers, pre-tokenizers, decoders,
+    make_tokenizer_golden.py components                tokenizer_components.jsonl: normalizers, pre-tokenizers, decoders,
                                                        post-processors and added tokens, one by one
     make_tokenizer_golden.py byte_fallback             byte_fallback_tokenizer.json, a small tokenizer of the kind of
                                                        LLaMA 2's, and byte_fallback_tokens.jsonl
@@ -246,8 +246,220 @@ def make_published():
         return [clip.sot_token_id, *clip.encode(text), clip.eot_token_id]
 
     write_json_lines("published_tokens.jsonl", ([text, clip_ids(text), gpt.encode(text).ids, uncased.encode(text).ids[1:-1],
-                                                 cased.encode(text).ids[1:-1] if i % 4 == 0 else None]
-                                                for i, text in enumerate(texts)))
+                                                 cased.encode(text).ids[1:-1]]
+                                                for text in texts))
+
+
+# --- components, one by one ---
+
+# Every byte is a piece, and \x01 ends a word: ids are what the model was given, word by word.
+BYTES = {f"<0x{byte:02X}>": byte for byte in range(256)}
+
+
+def over_bytes(**parts):
+    """A tokenizer.json with the named parts over a model that shows its words as bytes."""
+    model = {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None, "end_of_word_suffix": "\x01",
+             "fuse_unk": False, "byte_fallback": True, "ignore_merges": False, "vocab": BYTES, "merges": []}
+    return {"version": "1.0", "truncation": None, "padding": None, "added_tokens": [], "normalizer": None,
+            "pre_tokenizer": None, "post_processor": None, "decoder": None, "model": model, **parts}
+
+
+def sequence(key, *parts):
+    return {"type": "Sequence", key: list(parts)}
+
+
+def replace(kind, pattern, content):
+    return {"type": "Replace", "pattern": {kind: pattern}, "content": content}
+
+
+def split(kind, pattern, behavior="Isolated", invert=False):
+    return {"type": "Split", "pattern": {kind: pattern}, "behavior": behavior, "invert": invert}
+
+
+def metaspace(scheme, split=True, replacement="▁"):
+    return {"type": "Metaspace", "replacement": replacement, "prepend_scheme": scheme, "split": split}
+
+
+def byte_level(prefix, use_regex=True):
+    return {"type": "ByteLevel", "add_prefix_space": prefix, "trim_offsets": True, "use_regex": use_regex}
+
+
+def bert_normalizer(clean, chinese, accents, lower):
+    return {"type": "BertNormalizer", "clean_text": clean, "handle_chinese_chars": chinese, "strip_accents": accents,
+            "lowercase": lower}
+
+
+def added(content, id, **flags):
+    return {"id": id, "content": content, "single_word": False, "lstrip": False, "rstrip": False, "normalized": True,
+            "special": False, **flags}
+
+
+behaviors = ["Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous"]
+cl100k = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+
+component_cases = {
+    "normalizer": [
+        {"type": "NFC"}, {"type": "NFD"}, {"type": "NFKC"}, {"type": "NFKD"}, {"type": "Lowercase"}, {"type": "StripAccents"},
+        sequence("normalizers"), sequence("normalizers", {"type": "NFD"}, {"type": "StripAccents"}, {"type": "Lowercase"}),
+        {"type": "Strip", "strip_left": True, "strip_right": True}, {"type": "Strip", "strip_left": True, "strip_right": False},
+        {"type": "Strip", "strip_left": False, "strip_right": True}, {"type": "Prepend", "prepend": "▁"}, {"type": "ByteLevel"},
+        replace("String", " ", "▁"), replace("String", "ab", ""), replace("String", "a.", "x"), replace("Regex", r"\s+", " "),
+        replace("Regex", "[ae]|$", "<>"), replace("Regex", "(?<=a)b*", "_"), replace("Regex", r"\d{2,3}", "#"),
+        replace("Regex", r"^.", "|"), replace("Regex", r"\w\b", "W"), replace("Regex", r"(?i:É|STRA)", "+"),
+        sequence("normalizers", {"type": "Prepend", "prepend": "▁"}, replace("String", " ", "▁")),
+        *[bert_normalizer(*flags) for flags in [(True, True, None, True), (True, True, None, False), (False, True, True, False),
+                                                (True, False, False, True), (False, False, False, False)]],
+    ],
+    "pre_tokenizer": [
+        {"type": "Whitespace"}, {"type": "WhitespaceSplit"}, {"type": "BertPreTokenizer"},
+        {"type": "Digits", "individual_digits": True}, {"type": "Digits", "individual_digits": False},
+        *[{"type": "Punctuation", "behavior": behavior} for behavior in behaviors],
+        *[split("Regex", r"\s+|[abé]", behavior, invert) for behavior in behaviors for invert in (False, True)],
+        *[split("String", "a", behavior) for behavior in behaviors], split("String", ".", "Removed"), split("String", "", "Isolated"),
+        split("Regex", "(?=[A-Z])", "Isolated"), split("Regex", cl100k), split("Regex", r"\p{N}{1,3}", "Isolated"),
+        split("Regex", r"[^\r\n\p{L}\p{N}]?+\p{L}++|[[:alpha:]]|\h+", "Isolated"), split("Regex", r"\s+$|^\s+", "Removed"),
+        split("Regex", r"\w+|[^\w\s]+", "Removed", True), split("Regex", r"\bа|\Bb|\u0061", "Isolated"),
+        split("Regex", r"(?m:a.)|e{,2}t", "Isolated"), split("Regex", r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+", "Removed", True),
+        *[metaspace(scheme, cut) for scheme in ("always", "first", "never") for cut in (True, False)], metaspace("always", True, "a"),
+        *[byte_level(prefix, regex) for prefix in (True, False) for regex in (True, False)],
+        sequence("pretokenizers", {"type": "WhitespaceSplit"}, {"type": "Punctuation", "behavior": "Isolated"},
+                 {"type": "Digits", "individual_digits": True}),
+        sequence("pretokenizers", {"type": "WhitespaceSplit"}, metaspace("first")),
+        sequence("pretokenizers", split("Regex", "[A-Z]+", "Isolated"), byte_level(False, False)),
+    ],
+}
+
+component_texts = [
+    "", " ", "a", "  two  spaces ", "Hello, World! It's 2024.", "abba aab.b-a--b", "CamelCaseAPI v2.0", "tab\tnew\nline\r\nend\n",
+    "café CAFÉ cafe\u0301 e\u0301\u0323", "ﬁne Ⅷ ½ ² ｆｕｌｌ ﾊﾟ Ａ", "İstanbul ẞ ΟΔΟΣ ǅ Å", "日本語のtextと漢字。𠀀", "한국어 각", "हिंदी में",
+    "👩‍🚀 🇩🇪 👍🏽❤️", "1234567 ٣٤ 12ab", "  ¿Qué? «sí» … — ‘q’", "we'll I'D they'VE d's ''s", "x\u00a0y\u3000z\u2028w\u0085v\u200bu\u180et",
+    "\u0007bell\u00adsoft\ufffdbad\ue000private", "a▁b ▁c", "<|startoftext|>a<|endoftext|>", "straße STRASSE Straße", "aaaa aaa", "line one\n\n  line two\n",
+    "_under_score__ ⓐ ⓩ 🅰", "а\u0301б b\u0301", "E=mc² ≠ 3×4", "\tlead", "trail\t ", "ab ab", "#hash @at $5",
+]
+
+added_cases = [
+    [added("<s>", 256, special=True, normalized=False), added("</s>", 257, special=True, normalized=False)],
+    [added("<mask>", 256, lstrip=True, special=True, normalized=False), added("<pad>", 257, rstrip=True, special=True, normalized=False)],
+    [added("cat", 256, single_word=True), added("catalog", 257), added("Dog", 258, single_word=True, normalized=False)],
+    [added("Yes", 256), added("no", 257, lstrip=True, rstrip=True, normalized=False), added("É", 258)],
+    [added("ab", 256, normalized=False), added("abc", 257, normalized=False), added("b", 258, normalized=False), added("  ", 259, normalized=False)],
+]
+added_texts = [
+    "<s>hi</s> there <s>", "a <mask> b<mask>c  <mask>", "x <pad>  y<pad> z", "cat catalog cats a cat, Dog Dogs dog cat_ écat", "yes YES Yes no  no  x",
+    "é É e\u0301 yes", "abc ab b abcd aab    x   y", "", " ", "<s>", "<s><s> <mask> <pad> ",
+]
+
+decoder_pieces = ["hello", "##lo", "Hel", "▁wor", "ld", "▁", "▁▁x", "Ġthe", "Ċ", "Ã©", "Ã", "©", "<0xC3>", "<0xA9>", "<0x0a>", "<0xFF>", "<0xG1>", "low</w>",
+                  "er</w>", ".", "!", "'", "n't", "'m", "'s", "do", "not", "'ve", "'re", "##", "é", "日", "  ", " a ", ",", "?", "a", "aa", "<s>"]
+decoder_cases = [
+    None, byte_level(True), {"type": "WordPiece", "prefix": "##", "cleanup": True}, {"type": "WordPiece", "prefix": "##", "cleanup": False},
+    {"type": "WordPiece", "prefix": "▁", "cleanup": True}, metaspace("always"), metaspace("never"), metaspace("first", False), {"type": "ByteFallback"},
+    {"type": "Fuse"}, {"type": "Strip", "content": " ", "start": 1, "stop": 0}, {"type": "Strip", "content": "a", "start": 0, "stop": 1},
+    replace("String", "▁", " "), replace("Regex", "[aeo]", "*"), {"type": "BPEDecoder", "suffix": "</w>"},
+    sequence("decoders", replace("String", "▁", " "), {"type": "ByteFallback"}, {"type": "Fuse"},
+             {"type": "Strip", "content": " ", "start": 1, "stop": 0}),
+    sequence("decoders", byte_level(False), replace("String", "</w>", " ")), sequence("decoders"),
+]
+
+cls_sep = {"[CLS]": {"id": "[CLS]", "ids": [254], "tokens": ["[CLS]"]}, "[SEP]": {"id": "[SEP]", "ids": [255, 253], "tokens": ["a", "b"]}}
+
+
+def special(id):
+    return {"SpecialToken": {"id": id, "type_id": 0}}
+
+
+def text_of(id):
+    return {"Sequence": {"id": id, "type_id": 0}}
+
+
+pair = [text_of("A"), text_of("B")]
+post_cases = [
+    {"type": "BertProcessing", "sep": ["<0xFE>", 254], "cls": ["<0xFD>", 253]},
+    {"type": "RobertaProcessing", "sep": ["<0xFE>", 254], "cls": ["<0xFD>", 253], "trim_offsets": True, "add_prefix_space": False},
+    {"type": "TemplateProcessing", "single": [special("[CLS]"), text_of("A"), special("[SEP]")], "pair": pair, "special_tokens": cls_sep},
+    {"type": "TemplateProcessing", "single": [special("[CLS]"), text_of("A")], "pair": pair, "special_tokens": cls_sep},
+    {"type": "TemplateProcessing", "single": [text_of("A"), special("[SEP]")], "pair": pair, "special_tokens": cls_sep},
+    byte_level(True),
+    sequence("processors", byte_level(True), {"type": "BertProcessing", "sep": ["<0xFE>", 254], "cls": ["<0xFD>", 253]}),
+]
+truncations = [None, {"direction": "Right", "max_length": 5, "strategy": "LongestFirst", "stride": 0},
+               {"direction": "Left", "max_length": 5, "strategy": "OnlyFirst", "stride": 0}]
+
+
+def load(parts):
+    return tokenizers.Tokenizer.from_str(json.dumps(parts))
+
+
+def words(ids):
+    """The words that the model was given; ids beyond the bytes stand for themselves."""
+    out, word = [], b""
+    for id in ids:
+        if id > 255:
+            assert not word
+            out.append(id)
+        elif id == 1:
+            out.append(word.decode())
+            word = b""
+        else:
+            word += bytes([id])
+    assert not word
+    return out
+
+
+def make_components():
+    cases = []
+    for part, components in component_cases.items():
+        for component in components:
+            tokenizer = load(over_bytes(**{part: component}))
+            cases.append({"parts": {part: component}, "words": [words(tokenizer.encode(text).ids) for text in component_texts]})
+    for tokens in added_cases:
+        for normalizer in (None, {"type": "Lowercase"}, {"type": "Prepend", "prepend": "_"}):
+            parts = {"added_tokens": tokens, "normalizer": normalizer, "pre_tokenizer": metaspace("first")}
+            tokenizer = load(over_bytes(**parts))
+            cases.append({"parts": parts, "added_words": [words(tokenizer.encode(text).ids) for text in added_texts]})
+    for processor in post_cases:
+        for truncation in truncations:
+            parts = {"post_processor": processor, "truncation": truncation}
+            cases.append({"parts": parts, "ids": [load(over_bytes(**parts)).encode(text).ids for text in ("", "abcdefgh", "xy")]})
+    pieces = random.Random(3)
+    sentences = [[], [0], *[[pieces.randrange(len(decoder_pieces)) for _ in range(pieces.randint(1, 9))] for _ in range(60)],
+                 *[[i, (i + 1) % len(decoder_pieces)] for i in range(len(decoder_pieces))]]
+    model = {"type": "WordPiece", "unk_token": "hello", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100,
+             "vocab": {piece: i for i, piece in enumerate(decoder_pieces)}}
+    for decoder in decoder_cases:
+        parts = {"model": model, "decoder": decoder, "added_tokens": [added("<s>", decoder_pieces.index("<s>"), special=True)]}
+        empty = [""] if decoder and decoder["type"] == "BPEDecoder" else [load(over_bytes(**parts)).decode([])]
+        texts = empty + [load(over_bytes(**parts)).decode(ids) for ids in sentences[1:]]
+        cases.append({"parts": {"decoder": decoder}, "texts": texts})
+    write_json_lines("tokenizer_components.jsonl", [
+        {"component_texts": component_texts, "added_texts": added_texts, "decoder_pieces": decoder_pieces, "sentences": sentences}, *cases])
+
+
+# --- a small tokenizer of the kind of LLaMA 2's ---
+
+def make_byte_fallback():
+    tokenizer = tokenizers.Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    # Words for training alone: the tokenizer merges whole texts.
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("▁", "merged_with_next")
+    names = ["<unk>", "<s>", "</s>", *BYTES]
+    alphabet = sorted({letter for text in captions(1) for letter in text if letter.isascii() and letter != " "} | {"▁"})
+    trainer = trainers.BpeTrainer(vocab_size=900, special_tokens=names, initial_alphabet=alphabet, limit_alphabet=len(alphabet))
+    tokenizer.train_from_iterator([text for text in captions(3) if text.isascii()], trainer)
+    root = json.loads(tokenizer.to_str())
+    root["pre_tokenizer"] = None
+    root["added_tokens"] = [added(name, i, normalized=False, special=True) for i, name in enumerate(names[:3])]
+    root["post_processor"] = {"type": "TemplateProcessing", "single": [special("<s>"), text_of("A")],
+                              "pair": [special("<s>"), text_of("A"), special("<s>"), text_of("B")],
+                              "special_tokens": {"<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]}}}
+    root["decoder"] = sequence("decoders", replace("String", "▁", " "), {"type": "ByteFallback"}, {"type": "Fuse"},
+                               {"type": "Strip", "content": " ", "start": 1, "stop": 0})
+    text = json.dumps(root, ensure_ascii=True, separators=(",", ":"))
+    (golden / "byte_fallback_tokenizer.json").write_text(text.replace('"],["', '"],\n["') + "\n")
+    tokenizer = tokenizers.Tokenizer.from_str(text)
+    texts = [*odd, *component_texts, *added_texts, *captions(60), *labels(200)]
+    write_json_lines("byte_fallback_tokens.jsonl", [[text, tokenizer.encode(text).ids, tokenizer.decode(tokenizer.encode(text).ids)]
+                                                    for text in dict.fromkeys(texts)])
 
 
 if __name__ == "__main__":

@@ -58,9 +58,26 @@ TEST(Clean, UnescapesHtmlAsPythonDoes) {
 
 TEST(Clean, ComposesAsNfc) {
   EXPECT_EQ(normal_form("e\u0301 A\u030a \u1100\u1161\u11a8", NormalForm::c), "é Å 각");
-  EXPECT_EQ(normal_form("\u212b \u0958", NormalForm::c), "Å \u0915\u093c");  // a singleton, and one that composition leaves out
+  EXPECT_EQ(normal_form("\u212b \u0958", NormalForm::c),
+            "Å \u0915\u093c");  // a singleton, and one that composition leaves out
   EXPECT_EQ(normal_form("\u0061\u0323\u0307 \u0061\u0307\u0323", NormalForm::c), "ạ\u0307 ạ\u0307");
   EXPECT_EQ(normal_form("ﬁ ½", NormalForm::c), "ﬁ ½");  // compatibility forms stay
+}
+
+// Expected values by open_clip's cleaning.
+TEST(Clean, CleansLikeOpenClip) {
+  const Cases cases{{"“It’s” ﬁne…", "\"it's\" fine…"},
+                    {"ＬＯＵＤ　ｶﾞ", "loud ガ"},
+                    {"\x1b[36;44mblue\x1b[0m\x07", "blue"},
+                    {"a\u0093b\u0094", "a\"b\""},
+                    {"&EACUTE; &amp;amp;amp;amp; &frac12", "é & ½"},
+                    {"<b>&amp;amp;amp;</b>", "<b>&amp;</b>"},
+                    {"ΟΔΟΣ ΣΑΣ. Σ", "οδος σας. σ"},
+                    {"\xff", "\ufffd"}};
+  for (const auto& [text, expected] : cases) EXPECT_EQ(clean_like_open_clip(text), expected) << text;
+  std::string unfolding = "x";
+  for (int i = 0; i < 100000; ++i) unfolding += "&amp;amp;";
+  EXPECT_FALSE(clean_like_open_clip("&" + std::string(300000, 'a') + unfolding).empty());
 }
 
 TEST(Clean, CollapsesWhiteSpace) {

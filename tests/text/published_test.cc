@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "../support/temp_folder.h"
+#include "fovea/io/file.h"
 #include "fovea/text/tokenizer.h"
 
 namespace fovea::text {
@@ -18,7 +19,7 @@ using Ids = std::vector<std::int32_t>;
 
 struct Case {
   std::string text;
-  Ids clip, gpt2, bert;  // BERT's without [CLS] and [SEP]
+  Ids clip, gpt2, bert, cased_bert;  // BERT's without [CLS] and [SEP]
 };
 
 std::string vocabulary(const std::string& name) { return std::string(FOVEA_SOURCE_DIR) + "/data/tokenizers/" + name; }
@@ -29,7 +30,7 @@ const std::vector<Case>& cases() {
     std::vector<Case> read;
     for (std::string line; std::getline(in, line);) {
       const json row = json::parse(line);
-      read.push_back({row[0], row[1].get<Ids>(), row[2].get<Ids>(), row[3].get<Ids>()});
+      read.push_back({row[0], row[1].get<Ids>(), row[2].get<Ids>(), row[3].get<Ids>(), row[4].get<Ids>()});
     }
     return read;
   }();
@@ -95,9 +96,24 @@ TEST_P(PublishedBert, EqualsHuggingFaces) {
   EXPECT_EQ(bert.end_id(), 102);
   EXPECT_EQ(bert.id_of("[MASK]"), 103);
   EXPECT_EQ(bert.id_of("no such token"), -1);
-  EXPECT_EQ(bert.decode(bert.encode("It's unaffable, isn't it?")), "it ' s unaffable, isn ' t it?");  // as Hugging Face's
+  EXPECT_EQ(bert.decode(bert.encode("It's unaffable, isn't it?")),
+            "it ' s unaffable, isn ' t it?");  // as Hugging Face's
 }
 INSTANTIATE_TEST_SUITE_P(Files, PublishedBert, testing::Values("bert-base-uncased"));
+
+// BERT's uncased words, read as if they kept case.
+TEST(PublishedFolders, CasedBertEqualsHuggingFaces) {
+  const tests::TempFolder folder;
+  folder.write("vocab.txt", io::read_file(vocabulary("bert-base-uncased/vocab.txt")));
+  folder.write("tokenizer_config.json", R"({"do_lower_case": false})");
+  const Tokenizer bert = Tokenizer::load(folder.path());
+  for (const Case& one : cases()) {
+    Ids expected{101};
+    expected.insert(expected.end(), one.cased_bert.begin(), one.cased_bert.end());
+    expected.push_back(102);
+    EXPECT_EQ(bert.encode(one.text), expected) << one.text;
+  }
+}
 
 TEST(PublishedFolders, GptVocabularyFileGivesTheSame) {
   const tests::TempFolder folder;

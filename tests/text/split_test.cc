@@ -39,6 +39,20 @@ TEST(Split, DropsUnicodeWhiteSpaceAndNothingElse) {
   EXPECT_EQ(split_words(""), Words{});
 }
 
+TEST(Split, MayIgnoreCase) {
+  EXPECT_EQ(split_words("it'ſ a\u0345b", Case::ignored), (Words{"it", "'ſ", "a", "b"}));
+  EXPECT_EQ(split_words("it'ſ a\u0345b"), (Words{"it", "'", "ſ", "a", "\u0345", "b"}));
+}
+
+TEST(Split, KeepsSpacesWithGpt2sWords) {
+  EXPECT_EQ(split_gpt2_words("It's 2024,  and\n\n we're"),
+            (Words{"It", "'s", " 2024", ",", " ", " and", "\n\n", " we", "'re"}));
+  EXPECT_EQ(split_gpt2_words("  \n"), Words{"  \n"});
+  EXPECT_EQ(split_gpt2_words("a\tb \u3000c"), (Words{"a", "\t", "b", " ", "\u3000", "c"}));
+  EXPECT_EQ(split_gpt2_words(" 's ''s"), (Words{" '", "s", " ''", "s"}));
+  EXPECT_EQ(split_gpt2_words(""), Words{});
+}
+
 TEST(Split, TakesIllFormedTextWithoutHarm) {
   EXPECT_EQ(split_words("a\xffz\xe2\x82"), (Words{"a", "\xff", "z", "\xe2\x82"}));
 }

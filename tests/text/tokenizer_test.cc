@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <ctime>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -130,10 +132,46 @@ TEST(Tokenizer, MayBeUsedByManyThreads) {
   EXPECT_EQ(wrong, std::vector<int>(4));
 }
 
+// One word of a megabyte, of one letter and of many; and a megabyte of words.
 TEST(Tokenizer, TakesVeryLongWords) {
-  const std::string text(100000, 'a');
-  const Ids ids = default_tokenizer().encode(text);
-  EXPECT_EQ(default_tokenizer().decode(ids), text);
+  Rng rng(5);
+  std::string same(1 << 20, 'a'), letters, words;
+  while (letters.size() < same.size()) letters += static_cast<char>('a' + rng.below(26));
+  while (words.size() < same.size()) words += rng.below(5) == 0 ? ' ' : static_cast<char>('a' + rng.below(26));
+  for (const std::string& text : {same, letters, words}) {
+    const std::clock_t start = std::clock();  // of this process alone: other programs do not count
+    const Ids ids = default_tokenizer().encode(text);
+    EXPECT_LT(static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC, 2.0);
+    EXPECT_EQ(without_white_space(default_tokenizer().decode(ids)), without_white_space(text));
+    EXPECT_EQ(default_tokenizer().encode(text, 77).size(), 77u);
+  }
+}
+
+// A queue takes over from looking at all pairs where words grow long; both merge the same pairs.
+TEST(Tokenizer, LongWordsMergeAsShortOnesDo) {
+  Rng rng(6);
+  for (int i = 0; i < 200; ++i) {
+    std::string word;
+    while (word.size() < 60) word += static_cast<char>('a' + rng.below(4));
+    // The definition: the earliest rule first, at all its places.
+    std::vector<std::string> symbols;
+    for (const char c : word) symbols.emplace_back(1, c);
+    symbols.back() += "</w>";
+    std::istringstream merges(default_tokenizer().merges_text());
+    std::string left, right;
+    std::getline(merges, left);
+    while (merges >> left >> right) {
+      for (std::size_t at = 0; at + 1 < symbols.size(); ++at) {
+        if (symbols[at] != left || symbols[at + 1] != right) continue;
+        symbols[at] += right;
+        symbols.erase(symbols.begin() + static_cast<std::ptrdiff_t>(at) + 1);
+      }
+    }
+    Ids expected{default_tokenizer().start_id()};
+    for (const std::string& symbol : symbols) expected.push_back(default_tokenizer().id_of(symbol));
+    expected.push_back(default_tokenizer().end_id());
+    ASSERT_EQ(default_tokenizer().encode(word), expected) << word;
+  }
 }
 
 void expect_equal(const Tokenizer& a, const Tokenizer& b) {
@@ -175,8 +213,9 @@ TEST_F(TokenizerFiles, ReadsOtherWritersTokenizerJson) {
   root["model"].erase("type");
   root["added_tokens"][0]["normalized"] = false;
   root["pre_tokenizer"]["pretokenizers"][1].erase("use_regex");
-  root["padding"] = {{"strategy", "BatchLongest"}, {"direction", "Right"}, {"pad_to_multiple_of", nullptr},
-                     {"pad_id", 516},            {"pad_type_id", 0},     {"pad_token", "<|endoftext|>"}};
+  root["padding"] = {
+      {"strategy", "BatchLongest"}, {"direction", "Right"},        {"pad_to_multiple_of", nullptr}, {"pad_id", 516},
+      {"pad_type_id", 0},           {"pad_token", "<|endoftext|>"}};
   expect_equal(Tokenizer::load(write("other.json", root.dump())), small_tokenizer());
 
   // Ids in another order, a special token that the model does not list, and one more of them.
@@ -280,7 +319,8 @@ TEST_F(TokenizerFiles, BadTokenizerJsonNamesFileAndExpectation) {
   check("/pre_tokenizer/pretokenizers/0", 7, "pre_tokenizer.pretokenizers[0] is 7, expected an object with a \"type\"");
   check("/pre_tokenizer", {{"type", "Metaspace"}, {"replacement", "ab"}},
         "pre_tokenizer.replacement is \"ab\", expected one character");
-  check("/post_processor/type", "Template", "post_processor.type is \"Template\", expected one of Sequence, BertProcessing");
+  check("/post_processor/type", "Template",
+        "post_processor.type is \"Template\", expected one of Sequence, BertProcessing");
   check("/post_processor/cls", "x", "post_processor.cls is \"x\", expected a token and its id");
   check("/post_processor/sep/0", "a", "post_processor has \"a\" with the id 516, which is not its id");
   check("/decoder", "ByteLevel", "decoder is \"ByteLevel\", expected an object with a \"type\"");
@@ -291,14 +331,18 @@ TEST_F(TokenizerFiles, BadTokenizerJsonNamesFileAndExpectation) {
   check("/padding", {{"strategy", "Longest"}}, "padding.strategy is \"Longest\", expected \"BatchLongest\" or");
   const json unknown{{"SpecialToken", {{"id", "[CLS]"}, {"type_id", 0}}}};
   check("/post_processor",
-        {{"type", "TemplateProcessing"}, {"single", {unknown}}, {"pair", json::array()}, {"special_tokens", json::object()}},
+        {{"type", "TemplateProcessing"},
+         {"single", {unknown}},
+         {"pair", json::array()},
+         {"special_tokens", json::object()}},
         "post_processor uses \"[CLS]\", which is not among its special_tokens");
   expect_error([&] { Tokenizer::load(write("text.json", "{\"model\": ]")); },
                temporary("text.json") + ": not valid JSON at byte 10");
   expect_error([&] { Tokenizer::load(write("text.json", std::string(100000, '['))); }, "nested deeper");
   expect_error([&] { Tokenizer::load(write("text.json", "[]")); }, "found no \"model\"");
   expect_error([] { Tokenizer::load("/nonexistent/tokenizer.json"); }, "/nonexistent/tokenizer.json");
-  expect_error([] { Tokenizer::load(testing::TempDir()); }, testing::TempDir() + " holds no tokenizer, expected tokenizer.json, ");
+  expect_error([] { Tokenizer::load(testing::TempDir()); },
+               testing::TempDir() + " holds no tokenizer, expected tokenizer.json, ");
   expect_error([] { default_tokenizer().save("/nonexistent/tokenizer.json"); }, "/nonexistent/tokenizer.json");
 }
 

@@ -23,35 +23,36 @@ struct BpeMerge {
 
 // A tokenizer of the kinds that Hugging Face's tokenizers describes: a text is normalized, cut into words, each word is
 // encoded by a model (byte-pair encoding or WordPiece), and special tokens are put around the whole; decoding runs a
-// chain of decoders. Added tokens are found in the text before it is cut. Given the same tokenizer.json, ids are equal to
-// those of Hugging Face's tokenizers.
+// chain of decoders. Added tokens are found in the text before it is cut. Given the same tokenizer.json, ids are equal
+// to those of Hugging Face's tokenizers.
 //
-// A value, cheap to copy; const functions may be called from any number of threads. Texts are UTF-8, ill-formed parts of
-// them count as U+FFFD.
+// A value, cheap to copy; const functions may be called from any number of threads. Texts are UTF-8, ill-formed parts
+// of them count as U+FFFD.
 class FOVEA_API Tokenizer {
  public:
-  // CLIP's vocabulary (openai/CLIP, clip/simple_tokenizer.py): 256 bytes, 256 bytes that end a word, one piece per merge,
-  // "<|startoftext|>", "<|endoftext|>". A merge may use the bytes and the pieces of earlier merges. Texts are cleaned by
-  // clean() of text/clean.h. Throws Error when a merge does not fit.
+  // CLIP's vocabulary (openai/CLIP, clip/simple_tokenizer.py): 256 bytes, 256 bytes that end a word, one piece per
+  // merge,
+  // "<|startoftext|>", "<|endoftext|>". A merge may use the bytes and the pieces of earlier merges. Texts are cleaned
+  // by clean() of text/clean.h. Throws Error when a merge does not fit.
   explicit Tokenizer(std::span<const BpeMerge> merges);
 
   // Reads a tokenizer.json, or a folder that holds one of these, looked for in this order: tokenizer.json;
   // bpe_simple_vocab_16e6.txt (see load_merges); merges.txt, with or without vocab.json (GPT-2); vocab.txt (BERT, in
-  // lower case unless a tokenizer_config.json says "do_lower_case": false). Throws Error naming the file, the place in it
-  // and what was expected.
+  // lower case unless a tokenizer_config.json says "do_lower_case": false). Throws Error naming the file, the place in
+  // it and what was expected.
   static Tokenizer load(const std::string& path);
 
   // The tokenizer.json that `json` is; errors name `source`.
   static Tokenizer parse(std::string_view json, const std::string& source);
 
-  // CLIP's published tokenizer as open_clip has it (open_clip/tokenizer.py), from bpe_simple_vocab_16e6.txt, decompressed
-  // before with gunzip: a header, then one merge per line, of which the first `vocabulary_size` - 514 are used. Texts are
-  // cleaned by clean_like_open_clip() of text/clean.h; the special tokens are "<start_of_text>" and "<end_of_text>".
-  // Throws Error naming the file and line.
+  // CLIP's published tokenizer as open_clip has it (open_clip/tokenizer.py), from bpe_simple_vocab_16e6.txt,
+  // decompressed before with gunzip: a header, then one merge per line, of which the first `vocabulary_size` - 514 are
+  // used. Texts are cleaned by clean_like_open_clip() of text/clean.h; the special tokens are "<start_of_text>" and
+  // "<end_of_text>". Throws Error naming the file and line.
   static Tokenizer load_merges(const std::string& path, std::int64_t vocabulary_size = 49408);
 
-  // Writes a tokenizer.json that load and Hugging Face's tokenizers read; theirs replaces the cleaning of CLIP's captions
-  // by Unicode's form C, collapsed white space and lower case. Throws Error naming the file.
+  // Writes a tokenizer.json that load and Hugging Face's tokenizers read; theirs replaces the cleaning of CLIP's
+  // captions by Unicode's form C, collapsed white space and lower case. Throws Error naming the file.
   void save(const std::string& path) const;
 
   // A header, then one merge per line. Throws Error when the model is not byte-pair encoding.
