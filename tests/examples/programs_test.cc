@@ -173,9 +173,9 @@ TEST_F(Programs, TrainClipRefusesWhatItDoesNotUnderstand) {
   expect_refused(run("train_clip", {"--config", folder_ / "missing.json"}), "missing.json: No such file");
   ASSERT_EQ(train({"--output", folder_ / "run"}).exit_code, 0);
   expect_refused(train({"--output", folder_ / "run"}), "already holds a run");
-  const Outcome unknown = train({"--epochs", "3"});
+  const Outcome unknown = train({"--epoch", "3"});
   EXPECT_NE(unknown.exit_code, 0);
-  EXPECT_TRUE(contains(unknown.errors, "--epochs")) << unknown.errors;
+  EXPECT_TRUE(contains(unknown.errors, "--epoch")) << unknown.errors;
 }
 
 TEST_F(Programs, EvaluateRefusesWhatIsNotAModel) {

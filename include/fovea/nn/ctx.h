@@ -8,8 +8,8 @@ namespace fovea::nn {
 // A small value passed down by const reference; eval() and with() return changed copies.
 struct Ctx {
   bool training = false;
+  PackedLayout layout;            // of the packed tokens that flow through the module, where there are any
   bool update_statistics = true;  // BatchNorm's running ones, while training; off where a pass will be repeated
-  PackedLayout layout;  // of the packed tokens that flow through the module, where there are any
 
   Ctx eval() const {
     Ctx copy = *this;
