@@ -151,6 +151,14 @@ TEST(Config, LoadsTheShippedQuickstart) {
   EXPECT_EQ(dump_config(parse_config(dump_config(config))), dump_config(config));
 }
 
+TEST(Config, LoadsTheShippedBestModel) {
+  const Config config = load_config(FOVEA_SOURCE_DIR "/examples/configs/best.json");
+  EXPECT_EQ(config.schedule.kind, "const-cooldown");
+  EXPECT_EQ(config.train.epochs, 340);
+  EXPECT_EQ(config.optim.ema_decay, 0.999);
+  EXPECT_EQ(dump_config(parse_config(dump_config(config))), dump_config(config));
+}
+
 TEST(Config, FilesThatCannotBeReadAreNamed) {
   try {
     load_config("/no/such/file.json");
