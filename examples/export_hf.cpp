@@ -8,9 +8,7 @@ int main(int argc, char** argv) {
   using namespace fovea;
   CLI::App app("Writes a model folder of any layout in another one. hf is what transformers' CLIPModel.from_pretrained\n"
                "reads, open_clip a folder of open_clip's hub, fovea the library's own.");
-  std::string from, to;
-  models::ModelLayout layout{};
-  io::FloatFormat floats = io::FloatFormat::f32;
+  std::string from, to, layout, floats = "f32";
   const std::map<std::string, models::ModelLayout> layouts{{"hf", models::ModelLayout::hf},
                                                            {"open_clip", models::ModelLayout::open_clip},
                                                            {"fovea", models::ModelLayout::fovea}};
@@ -18,18 +16,21 @@ int main(int argc, char** argv) {
       {"f32", io::FloatFormat::f32}, {"bf16", io::FloatFormat::bf16}, {"f16", io::FloatFormat::f16}};
   app.add_option("model", from, "model folder")->required()->type_name("DIR");
   app.add_option("output", to, "folder to write")->required()->type_name("DIR");
-  app.add_option("--layout", layout, "hf, open_clip or fovea")
+  app.add_option("--layout", layout, "whose files to write")
       ->required()
-      ->transform(CLI::CheckedTransformer(layouts))
+      ->check(CLI::IsMember(layouts))
       ->type_name("NAME");
-  app.add_option("--dtype", floats, "f32, bf16 or f16")->transform(CLI::CheckedTransformer(formats))->type_name("NAME");
+  app.add_option("--dtype", floats, "of the written weights")
+      ->check(CLI::IsMember(formats))
+      ->capture_default_str()
+      ->type_name("NAME");
   CLI11_PARSE(app, argc, argv);
   try {
     const models::LoadedClip clip = models::load_clip_model(from);
     const auto tokenizer = models::load_clip_tokenizer(from, clip);
     const auto transform = models::load_clip_transform(from, clip);
-    models::export_clip(to, layout, clip.model, tokenizer ? &*tokenizer : nullptr, transform ? &*transform : nullptr,
-                        floats);
+    models::export_clip(to, layouts.at(layout), clip.model, tokenizer ? &*tokenizer : nullptr,
+                        transform ? &*transform : nullptr, formats.at(floats));
     if (!tokenizer) std::fprintf(stderr, "%s has no tokenizer, so %s has none\n", from.c_str(), to.c_str());
     if (!transform) std::fprintf(stderr, "%s has no preprocessor, so %s has none\n", from.c_str(), to.c_str());
   } catch (const std::exception& error) {

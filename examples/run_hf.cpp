@@ -9,9 +9,8 @@ int main(int argc, char** argv) {
   using namespace fovea;
   CLI::App app("Runs a model folder of Hugging Face (config.json, model.safetensors) or of open_clip\n"
                "(open_clip_config.json, open_clip_model.safetensors) in evaluation mode.");
-  std::string folder, inputs, outputs;
+  std::string folder, inputs, outputs, precision = "f32", layout;
   models::RunOptions options;
-  models::ModelLayout layout{};
   int threads = 0;
   const std::map<std::string, DType> precisions{{"f32", DType::f32}, {"fp32", DType::f32}, {"f64", DType::f64}};
   const std::map<std::string, models::ModelLayout> layouts{
@@ -27,19 +26,21 @@ int main(int argc, char** argv) {
       ->required()
       ->type_name("FILE");
   app.add_flag("--grad", options.gradients, "also write grad.NAME, the loss's gradient, for every parameter");
-  app.add_option("--precision", options.precision, "f32 or f64")
-      ->transform(CLI::CheckedTransformer(precisions))
+  app.add_option("--precision", precision, "what is computed in")
+      ->check(CLI::IsMember(precisions))
+      ->capture_default_str()
       ->type_name("NAME");
-  CLI::Option* chosen = app.add_option("--layout", layout, "hf or open_clip, where a folder holds both")
-                            ->transform(CLI::CheckedTransformer(layouts))
-                            ->type_name("NAME");
+  app.add_option("--layout", layout, "whose files to read, where a folder holds both")
+      ->check(CLI::IsMember(layouts))
+      ->type_name("NAME");
   app.add_option("--threads", threads, "threads that compute; default: FOVEA_NUM_THREADS, or one per processor")
       ->check(CLI::PositiveNumber)
       ->type_name("N");
   CLI11_PARSE(app, argc, argv);
   try {
     if (threads > 0) set_num_threads(threads);
-    if (chosen->count() > 0) options.layout = layout;
+    options.precision = precisions.at(precision);
+    if (!layout.empty()) options.layout = layouts.at(layout);
     io::save_safetensors(outputs, models::run_hf(folder, io::load_safetensors(inputs), options), {{"format", "pt"}});
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());

@@ -2,7 +2,9 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <deque>
+#include <filesystem>
 
+#include "fovea/core/error.h"
 #include "fovea/train/checkpoint.h"
 #include "fovea/train/clip_task.h"
 #include "fovea/train/flags.h"
@@ -81,7 +83,12 @@ train::Config make_config(const Options& options) {
   if (!options.config_file.empty()) {
     config = train::load_config(options.config_file);
   } else if (!options.resume.empty()) {
-    config = train::load_config((output.empty() ? config.output : output) + "/config.json");
+    const std::string folder = output.empty() ? config.output : output;
+    std::error_code unknown;
+    FOVEA_CHECK(std::filesystem::exists(folder + "/config.json", unknown), "[train] ", folder,
+                " holds no run to go on with\nhint: leave --resume out to start one; with --config FILE, --resume latest "
+                "starts a run where there is none");
+    config = train::load_config(folder + "/config.json");
   }
   if (!output.empty()) config.output = output;
   const auto flags = train::training_flags();

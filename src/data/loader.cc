@@ -224,7 +224,7 @@ void check(const ImageTextDataset& dataset, const TextEncoder* encoder, const Lo
               ", expected 0 to 1");
   FOVEA_CHECK(!options.drop_last || options.batch_size <= dataset.size(), "[loader] a batch of ", options.batch_size,
               " is larger than the data set, which has ", dataset.size(),
-              " samples\nhint: choose a smaller batch, or keep the incomplete last batch");
+              " samples\nhint: choose a smaller batch (data.batch_size), or keep the incomplete last batch");
 }
 
 }  // namespace

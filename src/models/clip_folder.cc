@@ -144,8 +144,10 @@ FolderKind folder_kind(const std::string& folder, std::optional<ModelLayout> giv
     return {ModelLayout::open_clip, "clip"};
   const Json json = read_json(config);
   if (given ? given == ModelLayout::fovea : json.contains("format")) return {ModelLayout::fovea, "clip"};
+  const std::string inner = folder + "/model";  // what a run's folder holds
   FOVEA_CHECK(json.contains("model_type") && json["model_type"].is_string(), "[model] ", config,
-              " has no \"format\": \"", format, "\" as the library's own, and no \"model_type\" as Hugging Face's");
+              " has no \"format\": \"", format, "\" as the library's own, and no \"model_type\" as Hugging Face's",
+              exists(inner + "/config.json") ? concat("\nhint: the run's model is ", inner) : std::string());
   return {ModelLayout::hf, json["model_type"].get<std::string>()};
 }
 

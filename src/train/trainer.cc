@@ -90,6 +90,11 @@ class BufferSnapshot {
   std::vector<std::pair<std::shared_ptr<nn::ParamLeaf>, Tensor>> saved_;
 };
 
+double rounded(double value, int digits) {
+  const double scale = std::pow(10, digits);
+  return std::round(scale * value) / scale;
+}
+
 DetectAnomaly::Names names_of(const std::vector<nn::ParamEntry>& entries) {
   DetectAnomaly::Names names;
   for (const nn::ParamEntry& entry : entries) {
@@ -359,6 +364,10 @@ bool Trainer::evaluate() {
   state_.evaluation_seconds += seconds;
   log::info("step ", state_.step, ": ", scores.size(), scores.size() == 1 ? " split" : " splits", " scored in ",
             format_duration(seconds));
+  for (const SplitScores& s : scores) {
+    log::info("  ", s.split, s.split == config_.data.train_split ? " (trained on)" : "", ": R@1 image to text ",
+              rounded(s.i2t.r1, 1), " %, text to image ", rounded(s.t2i.r1, 1), " %");
+  }
   return true;
 }
 
@@ -430,7 +439,7 @@ void Trainer::log_step(const StepResult& result) {
 void Trainer::check_first_loss(const StepResult& result, std::int64_t samples) const {
   const double expected = task_.expected_first_loss(samples), loss = result.loss.total.item();
   if (std::isnan(expected) || !result.finite) return;
-  log::info("first loss ", loss, "; guessing among ", samples, " gives ", expected);
+  log::info("first loss ", rounded(loss, 4), "; guessing among ", samples, " gives ", rounded(expected, 4));
   constexpr double low_share = 0.5, above = 4;
   if (loss < low_share * expected || loss > expected + above) {
     log::warning("the first loss is far from that of an untrained model: data, normalisation or temperature may be "
@@ -507,6 +516,7 @@ bool Trainer::run() {
     save_model();
     if (evaluate()) {
       report();
+      log::info("the model is in ", config_.output, "/model, the report ", config_.output, "/report.html");
       return true;
     }
   }
