@@ -31,7 +31,7 @@ std::string footer() {
          "are trained on and all other splits are scored; without a split column, all rows are trained on:\n\n"
          "  train_clip --train-data FOLDER --output out/mine\n"
          "  train_clip --train-data FOLDER --set data.split_column= --batch-size 64 --output out/mine\n\n"
-         "Models: describe_model lists the presets that `--model` may name, with their sizes.\n"
+         "Models: inspect lists the presets that `--model` may name, with their sizes.\n"
          "docs/training-configuration.md explains every key. All keys, with the values of those that are left out:\n" +
          train::dump_config({});
 }

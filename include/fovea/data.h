@@ -3,7 +3,10 @@
 
 #include "fovea/data/batch.h"
 #include "fovea/data/folder_table.h"
+#include "fovea/data/idx.h"
 #include "fovea/data/image_text_dataset.h"
+#include "fovea/data/labelled_pictures.h"
+#include "fovea/data/lines.h"
 #include "fovea/data/loader.h"
 #include "fovea/data/table.h"
 #include "fovea/data/text_encoder.h"

@@ -3,5 +3,8 @@
 
 #include "fovea/eval/clip_retrieval.h"
 #include "fovea/eval/embed.h"
+#include "fovea/eval/gallery.h"
 #include "fovea/eval/retrieval.h"
 #include "fovea/eval/retrieval_examples.h"
+#include "fovea/eval/search_index.h"
+#include "fovea/eval/zero_shot.h"

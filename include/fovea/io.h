@@ -2,6 +2,8 @@
 #pragma once
 
 #include "fovea/io/file.h"
+#include "fovea/io/gzip.h"
 #include "fovea/io/npy.h"
 #include "fovea/io/safetensors.h"
+#include "fovea/io/tensor_tree.h"
 #include "fovea/io/torch_file.h"

@@ -10,6 +10,7 @@
 
 #include "fovea/core/error.h"
 #include "fovea/core/log.h"
+#include "fovea/data/lines.h"
 #include "fovea/io/file.h"
 
 namespace fovea::data {
@@ -86,29 +87,13 @@ std::string caption_from_names(const fs::path& picture, std::ptrdiff_t skipped) 
 
 fs::path text_file(const fs::path& picture) { return fs::path(picture).replace_extension(".txt"); }
 
-std::vector<std::string> lines_of(const std::string& text) {
-  constexpr std::string_view blanks = " \t\r";
-  std::string_view rest = text;
-  if (rest.starts_with("\xEF\xBB\xBF")) rest.remove_prefix(3);
-  std::vector<std::string> lines;
-  while (!rest.empty()) {
-    const std::size_t end = std::min(rest.find('\n'), rest.size());
-    const std::string_view line = rest.substr(0, end);
-    if (const std::size_t first = line.find_first_not_of(blanks); first != std::string_view::npos) {
-      lines.emplace_back(line.substr(first, line.find_last_not_of(blanks) - first + 1));
-    }
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-  }
-  return lines;
-}
-
 // The captions beside a picture; none when they are missing, empty or cannot be read.
 std::vector<std::string> captions_beside(const fs::path& picture) {
   const fs::path file = text_file(picture);
   std::error_code unknown;
   if (!fs::is_regular_file(file, unknown)) return {};
   try {
-    return lines_of(io::read_file(file.string()));
+    return text_lines(io::read_file(file.string()));
   } catch (const Error& error) {
     log::warning(error.what());
     return {};
@@ -117,13 +102,22 @@ std::vector<std::string> captions_beside(const fs::path& picture) {
 
 }  // namespace
 
-Table read_folder(const std::string& path) {
-  const fs::path root(path);
-  PictureSearch search(root);
-  const std::vector<fs::path> pictures = search.sorted();
+std::vector<std::string> list_pictures(const std::string& path) {
+  std::error_code unknown;
+  FOVEA_CHECK(fs::is_directory(path, unknown), "[folder] ", path, " is not a folder");
+  PictureSearch search(path);
+  std::vector<std::string> pictures;
+  for (const fs::path& picture : search.sorted()) pictures.push_back(picture.string());
   FOVEA_CHECK(
       !pictures.empty(), "[folder] no PNG or JPEG picture in ", path,
       search.other_picture().empty() ? "" : "\nhint: " + search.other_picture() + " would have to be converted");
+  return pictures;
+}
+
+Table read_folder(const std::string& path) {
+  const fs::path root(path);
+  const std::vector<std::string> names = list_pictures(path);
+  const std::vector<fs::path> pictures(names.begin(), names.end());
   const auto has_text = [&](const fs::path& picture) {
     std::error_code unknown;
     return fs::is_regular_file(text_file(root / picture), unknown);

@@ -70,7 +70,7 @@ std::string Axis::label(int i) const {
   return fixed(value / thousands, decimals) + (thousands > 1 && value != 0 ? "k" : "");
 }
 
-constexpr double width = 420, height = 240, left = 48, right = 12, top = 10, bottom = 36;  // user units
+constexpr double width = 420, height = 240, left = 54, right = 12, top = 10, bottom = 36;  // user units
 
 double x_of(const Axis& axis, double x) { return left + axis.at(x) * (width - left - right); }
 double y_of(const Axis& axis, double y) { return height - bottom - axis.at(y) * (height - top - bottom); }

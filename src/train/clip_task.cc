@@ -83,7 +83,8 @@ DType precision(const TrainConfig& config) {
   return config.precision == "f64" ? DType::f64 : DType::f32;
 }
 
-// The folder that `model` names, whatever the working folder will be; empty when it names a preset or describes a model.
+// The folder that `model` names, whatever the working folder will be; empty when it names a preset or describes a
+// model.
 std::string model_folder(const Config& config) {
   const auto model = io::detail::parse_json<nlohmann::ordered_json>(config.model, "[config] model");
   if (!model.is_string()) return "";
@@ -166,8 +167,7 @@ ClipTask::ClipTask(const Config& config, objectives::AnyFeatureObjective objecti
       clip_(configured_clip(config)),
       parameters_(nn::collect(clip_.model)),
       objective_(std::move(objective)),
-      encoder_(std::make_unique<CaptionEncoder>(clip_.tokenizer,
-                                                models::TextTower::context(clip_.model.config.text))) {
+      encoder_(std::make_unique<CaptionEncoder>(clip_.tokenizer, models::TextTower::context(clip_.model.config.text))) {
   nn::name_parameters(parameters_);
   set_rates(config);
   data::LoaderOptions options;
@@ -249,8 +249,9 @@ Facts ClipTask::facts() const {
 }
 
 SplitScores ClipTask::evaluate(const std::string& split) {
-  const eval::EmbeddedPairs pairs = eval::embed_pairs({clip_.model, clip_.tokenizer, clip_.transform, config_.eval.batch_size},
-                                                      open_split(config_.data, split), config_.data.max_pixels);
+  const eval::EmbeddedPairs pairs =
+      eval::embed_pairs({clip_.model, clip_.tokenizer, clip_.transform, config_.eval.batch_size},
+                        open_split(config_.data, split), config_.data.max_pixels);
   const eval::Retrieval scores = eval::retrieval(pairs.images, pairs.texts, pairs.matches);
   if (split == examples_.split || pairs.paths.size() > examples_.pictures.size()) {
     examples_ = eval::retrieval_examples(pairs);

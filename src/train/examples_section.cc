@@ -225,7 +225,9 @@ std::string matrix_section(const RetrievalExamples& examples) {
       "<h2>Similarity matrix</h2>\n<p class=\"note\">Captions from top to bottom, their pictures from left to "
       "right, so that the right pairs lie on the outlined diagonal. A dot marks the picture that a caption is "
       "most similar to. ",
-      escape(matrix.summary()), "</p>\n<div class=\"wide card\">", matrix.svg(), "</div>\n");
+      escape(matrix.summary()),
+      "</p>\n<div class=\"wide card\" role=\"region\" tabindex=\"0\" aria-label=\"Similarity matrix\">", matrix.svg(),
+      "</div>\n");
 }
 
 }  // namespace

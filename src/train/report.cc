@@ -104,7 +104,8 @@ std::string table_row(const std::string& split, const Json& scores) {
 std::string score_table(const Json& splits) {
   if (splits.empty()) return "<p>No split was evaluated.</p>\n";
   std::string out =
-      "<div class=\"wide card\"><table>\n<thead><tr><th rowspan=\"2\" scope=\"col\">split</th>"
+      "<div class=\"wide card\" role=\"region\" tabindex=\"0\" aria-label=\"Scores\"><table>\n<thead><tr><th "
+      "rowspan=\"2\" scope=\"col\">split</th>"
       "<th colspan=\"4\" scope=\"colgroup\">image → text</th><th colspan=\"4\" scope=\"colgroup\">text → image</th>"
       "<th colspan=\"2\" scope=\"colgroup\">queries</th></tr>\n<tr>";
   for (int direction = 0; direction < 2; ++direction) {

@@ -2,11 +2,15 @@
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "../support/tiny_clip.h"
 #include "fovea/io/file.h"
+#include "fovea/io/npy.h"
+#include "fovea/tensor/factory.h"
 #include "fovea/testing/golden.h"
 #include "fovea/text/tokenizer.h"
 #include "fovea/train/config.h"
@@ -147,15 +151,131 @@ TEST_F(Programs, PairsOfOnesOwnNeedTwoColumnsOnly) {
   EXPECT_TRUE(contains(scored.output, "(2 queries, 2 candidates)")) << scored.output;
 }
 
-TEST_F(Programs, DescribeModelPrintsSizes) {
-  const Outcome some = run("describe_model", {"ViT-B-32", config()});
+TEST_F(Programs, InspectPrintsSizes) {
+  const Outcome some = run("inspect", {"ViT-B-32", config()});
   ASSERT_EQ(some.exit_code, 0) << some.errors;
   EXPECT_TRUE(contains(some.output, "\nViT-B-32                       151,277,313    224 ")) << some.output;
   EXPECT_TRUE(contains(some.output, config())) << some.output;
-  const Outcome all = run("describe_model", {});
+  const Outcome all = run("inspect", {});
   EXPECT_EQ(all.exit_code, 0) << all.errors;
   EXPECT_TRUE(contains(all.output, "\nsmall-vit ")) << all.output;
-  expect_refused(run("describe_model", {"ViT-B32"}), "did you mean ViT-B-32?");
+  expect_refused(run("inspect", {"ViT-B32"}), "did you mean ViT-B-32?");
+}
+
+TEST_F(Programs, InspectShowsWhatIsInside) {
+  ASSERT_EQ(train({"--output", folder_ / "run"}).exit_code, 0);
+  const Outcome preset = run("inspect", {"ViT-B-32", "--depth", "1"});
+  ASSERT_EQ(preset.exit_code, 0) << preset.errors;
+  EXPECT_TRUE(contains(preset.output, "  87,456,000")) << preset.output;  // the vision tower without its projection
+  const Outcome model = run("inspect", {folder_ / "run/model"}),
+                file = run("inspect", {folder_ / "run/model/model.safetensors"});
+  ASSERT_EQ(model.exit_code, 0) << model.errors;
+  ASSERT_EQ(file.exit_code, 0) << file.errors;
+  EXPECT_TRUE(contains(model.output, "text_projection.weight  f32 (16, 16)")) << model.output;
+  EXPECT_TRUE(contains(file.output, "text_projection.weight  f32 (16, 16)")) << file.output;
+  const Outcome json = run("inspect", {folder_ / "run/model", "--json"});
+  ASSERT_EQ(json.exit_code, 0) << json.errors;
+  EXPECT_EQ(Json::parse(json.output)["tensors"]["children"]["text_projection"]["elements"], 256) << json.output;
+  io::save_npy(folder_ / "array.npy", zeros({3, 4}, DType::f64));
+  EXPECT_TRUE(contains(run("inspect", {folder_ / "array.npy"}).output, "array  f64 (3, 4)"));
+  const Outcome torch = run("inspect", {FOVEA_SOURCE_DIR "/tests/golden/torch/state_dict.pt"});
+  EXPECT_EQ(torch.exit_code, 0) << torch.errors;
+
+  expect_refused(run("inspect", {folder_ / "missing.safetensors"}), "missing.safetensors");
+  expect_refused(run("inspect", {folder_.write("bad.pt", "not a file of PyTorch")}), "bad.pt");
+  expect_refused(run("inspect", {folder_.path()}), "config.json");
+  expect_refused(run("inspect", {"notes.txt"}), "expected a preset, a model folder");
+}
+
+TEST_F(Programs, SearchIndexesOnceAndFinds) {
+  ASSERT_EQ(train({"--output", folder_ / "run"}).exit_code, 0);
+  const std::string index = folder_ / "pictures.index";
+  data_.folder().write("damaged.png", "not a picture");
+  const Outcome built = run("search", {"--model", folder_ / "run/model", "--data", data_.path(), "--index", index});
+  ASSERT_EQ(built.exit_code, 0) << built.errors;
+  EXPECT_TRUE(contains(built.errors, "40 pictures, 40 embedded now, 0 dropped")) << built.errors;
+  EXPECT_TRUE(contains(built.errors, "damaged.png")) << built.errors;
+  EXPECT_TRUE(contains(built.errors, "pictures left out: 1")) << built.errors;
+  EXPECT_EQ(built.output, "");
+
+  const Outcome asked = run("search", {"--index", index, "red rows", "blue top", "--top", "3"});
+  ASSERT_EQ(asked.exit_code, 0) << asked.errors;
+  EXPECT_TRUE(asked.output.starts_with("red rows\n  ")) << asked.output;
+  EXPECT_EQ(std::count(asked.output.begin(), asked.output.end(), '\n'), 8) << asked.output;
+
+  const std::string picture = data_.path() + "/red_rows.png";
+  const Outcome similar =
+      run("search", {"--index", index, "--image", picture, "--top", "1", "--json", "--html", folder_ / "found.html"});
+  ASSERT_EQ(similar.exit_code, 0) << similar.errors;
+  const Json found = Json::parse(similar.output);
+  EXPECT_EQ(found["image"], picture);
+  EXPECT_EQ(std::filesystem::path(std::string(found["found"][0]["path"])).filename(), "red_rows.png");
+  EXPECT_NEAR(double(found["found"][0]["score"]), 1, 1e-5);
+  EXPECT_TRUE(contains(io::read_file(folder_ / "found.html"), "src=\"data:image/png;base64,"));
+
+  const Outcome again = run("search", {"--model", folder_ / "run/model", "--data", data_.path() + "/captions.tsv",
+                                       "--split", "test", "--index", index});
+  ASSERT_EQ(again.exit_code, 0) << again.errors;
+  EXPECT_TRUE(contains(again.errors, "8 pictures, 0 embedded now, 32 dropped")) << again.errors;
+}
+
+TEST_F(Programs, SearchRefusesWhatDoesNotFit) {
+  ASSERT_EQ(train({"--output", folder_ / "run"}).exit_code, 0);
+  ASSERT_EQ(train({"--output", folder_ / "other", "--seed", "5"}).exit_code, 0);
+  const std::string index = folder_ / "pictures.index", model = folder_ / "run/model";
+  expect_refused(run("search", {"--index", index}), "nothing to do");
+  expect_refused(run("search", {"--index", index, "red"}), "there is no index");
+  expect_refused(run("search", {"--index", index, "--model", model, "--data", folder_ / "missing"}),
+                 "missing does not exist");
+  std::filesystem::create_directory(folder_ / "empty");
+  expect_refused(run("search", {"--index", index, "--model", model, "--data", folder_ / "empty"}),
+                 "no PNG or JPEG picture");
+  expect_refused(run("search", {"--index", index, "--data", data_.path()}), "expected --model DIR");
+  ASSERT_EQ(run("search", {"--index", index, "--model", model, "--data", data_.path()}).exit_code, 0);
+  expect_refused(run("search", {"--index", index, "--model", folder_ / "other/model", "red"}),
+                 "was made with another model");
+  expect_refused(run("search", {"--index", index, "--image", folder_ / "missing.png"}), "missing.png");
+  expect_refused(run("search", {"--index", config(), "red"}), "config.json");
+  const Outcome rebuilt = run("search", {"--index", index, "--model", folder_ / "other/model", "--data", data_.path()});
+  ASSERT_EQ(rebuilt.exit_code, 0) << rebuilt.errors;
+  EXPECT_TRUE(contains(rebuilt.errors, "made with another model")) << rebuilt.errors;
+  EXPECT_TRUE(contains(rebuilt.errors, "40 embedded now")) << rebuilt.errors;
+}
+
+TEST_F(Programs, EvaluateScoresZeroShot) {
+  ASSERT_EQ(train({"--output", folder_ / "run"}).exit_code, 0);
+  const auto evaluate = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), {"--model", folder_ / "run/model", "--task", "zero_shot", "--threads", "1"});
+    return run("evaluate", arguments);
+  };
+  const Outcome fashion = evaluate({"--data", "data/fashion_mnist_1k"});
+  ASSERT_EQ(fashion.exit_code, 0) << fashion.errors;
+  EXPECT_TRUE(contains(fashion.output, "(1000 pictures, 10 classes, chance 10.0)")) << fashion.output;
+  const Outcome json = evaluate({"--data", "data/fashion_mnist_1k", "--json", "--templates", "one"});
+  ASSERT_EQ(json.exit_code, 0) << json.errors;
+  const Json scores = Json::parse(json.output)["eval"]["all"]["zero_shot"];
+  EXPECT_EQ(scores["pictures"], 1000);
+  EXPECT_EQ(scores["confusion"].size(), 10u);
+  EXPECT_TRUE(scores["classes"].contains("ankle boot"));
+
+  std::filesystem::create_directories(folder_ / "classes/red");
+  std::filesystem::create_directories(folder_ / "classes/blue");
+  std::filesystem::copy(data_.path() + "/red_rows.png", folder_ / "classes/red/1.png");
+  std::filesystem::copy(data_.path() + "/blue_rows.png", folder_ / "classes/blue/1.png");
+  folder_.write("classes/blue/2.png", "not a picture");
+  const Outcome folders =
+      evaluate({"--data", folder_ / "classes", "--templates", folder_.write("templates.txt", "{}\n{} rows\n")});
+  ASSERT_EQ(folders.exit_code, 0) << folders.errors;
+  EXPECT_TRUE(contains(folders.output, "(2 pictures, 2 classes, chance 50.0)")) << folders.output;
+  EXPECT_TRUE(contains(folders.errors, "1 of 3 pictures left out")) << folders.errors;
+
+  expect_refused(evaluate({"--data", folder_ / "missing"}), "missing does not exist");
+  expect_refused(evaluate({"--data", folder_ / "classes", "--classes", folder_ / "none.txt"}), "none.txt");
+  expect_refused(evaluate({"--data", folder_ / "classes", "--classes", folder_.write("c.txt", "red\ngreen\n")}),
+                 "is of class \"blue\", which is none of the 2 given classes");
+  expect_refused(evaluate({"--data", folder_ / "classes", "--templates", folder_.write("t.txt", "a photo\n")}),
+                 "has no {}");
+  expect_refused(evaluate({"--data", folder_ / "classes", "--templates", "sevn"}), "sevn");
 }
 
 TEST_F(Programs, TrainClipKnowsThePrecisions) {

@@ -129,8 +129,8 @@ TEST_F(Report, CurveGoesFromTopLeftToBottomRightOnRoundAxes) {
   metrics.write_training(50, {{"loss", 2}});
   metrics.write_training(80, {{"loss", 0}});
   const std::string html = write();
-  // The plot spans x 48..408 and y 10..204; steps run from 0 to 80, losses from 0 to 4.
-  EXPECT_EQ(curve_of(html), "M48.0 10.0h0L273.0 107.0L408.0 204.0");
+  // The plot spans x 54..408 and y 10..204; steps run from 0 to 80, losses from 0 to 4.
+  EXPECT_EQ(curve_of(html), "M54.0 10.0h0L275.2 107.0L408.0 204.0");
   EXPECT_TRUE(contains(html, ">80</text>"));
   EXPECT_TRUE(contains(html, ">4</text>"));
 }
@@ -151,7 +151,7 @@ TEST_F(Report, StepsThatARunRepeatsAfterAResumeCountOnce) {
   metrics.write_evaluation(40, std::vector{SplitScores{"test", {1, 2, 3, 4, 5, 6}, {}}});
   metrics.write_evaluation(40, std::vector{SplitScores{"test", {7, 8, 9, 4, 5, 6}, {}}});
   const std::string html = write();
-  EXPECT_EQ(curve_of(html), "M48.0 10.0h0L228.0 107.0L408.0 204.0");
+  EXPECT_EQ(curve_of(html), "M54.0 10.0h0L231.0 107.0L408.0 204.0");
   EXPECT_FALSE(contains(html, "R@1 image → text, percent"));  // one evaluation is no curve
 }
 
