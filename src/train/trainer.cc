@@ -460,8 +460,8 @@ void Trainer::timed_step(Progress& progress) {
   window_.add(result);
   state_.training_seconds += done - asked;
   const StepTimer& timer = window_.timer;
-  progress.update({state_.step, 0, window_.loss.value(), timer.pairs_per_second(), timer.data_wait_ms(),
-                   timer.step_ms(), 0});
+  const double loss = window_.loss.weight() > 0 ? window_.loss.value() : std::nan("");
+  progress.update({state_.step, 0, loss, timer.pairs_per_second(), timer.data_wait_ms(), timer.step_ms(), 0});
   if (state_.step % config_.train.log_every == 0 || state_.step == schedule_.total) {
     log_step(result);
     window_ = {};
