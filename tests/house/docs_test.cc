@@ -28,7 +28,7 @@ std::vector<fs::path> pages() {
 }
 
 TEST(Docs, LinksLeadToFiles) {
-  const std::regex link(R"(\]\(([^)#]+)(#[^)]*)?\))");
+  const std::regex link(R"(\]\(([^)#\s]+)(#[^)]*)?\))");
   int count = 0;
   for (const fs::path& page : pages()) {
     const std::string text = read(page);
