@@ -19,8 +19,10 @@ thread_local bool check_failed = false;
 thread_local std::size_t block_limit = 0;
 thread_local bool limit_met = false;
 
+// New blocks are zeroed: stb_image 2.27 decodes with Huffman tables that a damaged file never defined. Zeros are a
+// table that ends every search; what lies about in memory sends it past the end of an array, and into the picture.
 void* limited_realloc(void* block, std::size_t bytes) {
-  if (bytes <= block_limit) return std::realloc(block, bytes);
+  if (bytes <= block_limit) return block ? std::realloc(block, bytes) : std::calloc(bytes, 1);
   limit_met = true;
   return nullptr;
 }
