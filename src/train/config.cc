@@ -3,6 +3,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "fovea/image/transform.h"
 #include "fovea/io/file.h"
 #include "fovea/models/presets.h"
 #include "io/json_fields.h"
@@ -307,6 +308,9 @@ std::vector<std::string> config_keys() {
 
 std::vector<std::string> different_keys(const Config& a, const Config& b) {
   Config first = a, second = b;
+  // A file written before a key existed stands for its default.
+  for (Config* config : {&first, &second})
+    config->data.transform = image::to_json(image::parse_transform_config(config->data.transform, {}, "data.transform"));
   std::vector<std::string> keys;
   add_different_keys(write_section(first), write_section(second), "", keys);
   return keys;

@@ -290,5 +290,13 @@ TEST(ScheduleConfig, WarmupCountsStepsOrAFraction) {
   EXPECT_EQ(schedule.warmup(1000), 12);
 }
 
+TEST(Config, PartsOfTheTransformThatAreLeftOutCountAsTheirDefaults) {
+  const Config saved = parse_config(R"({"data": {"transform": {"size": 64}}})");
+  Config now = parse_config(R"({"data": {"transform": {"size": 64, "augment": {"blur": {"probability": 0}}}}})");
+  EXPECT_EQ(different_keys(saved, now), std::vector<std::string>{});
+  apply_set(now, "data.transform.augment.blur.probability=0.5");
+  EXPECT_EQ(different_keys(saved, now), std::vector<std::string>{"data.transform.augment.blur.probability"});
+}
+
 }  // namespace
 }  // namespace fovea::train

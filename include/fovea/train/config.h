@@ -113,7 +113,8 @@ FOVEA_API void apply_set(Config& config, std::string_view assignment);
 // The path of every key ("train.epochs"), in the file's order.
 FOVEA_API std::vector<std::string> config_keys();
 
-// Paths of the keys that two configurations set differently ("train.epochs"), and the value of one as JSON text.
+// Paths of the keys that two configurations set differently ("train.epochs"), and the value of one as JSON text. A part
+// of the image transforms that is left out counts as its default.
 FOVEA_API std::vector<std::string> different_keys(const Config& a, const Config& b);
 FOVEA_API std::string config_value(const Config& config, std::string_view key);
 
