@@ -5,6 +5,7 @@
 #include <unordered_set>
 
 #include "autograd/anomaly_hook.h"
+#include "autograd/tape.h"
 #include "fovea/autograd/no_grad.h"
 #include "fovea/core/parallel.h"
 #include "fovea/tensor/factory.h"
@@ -12,7 +13,6 @@
 namespace fovea {
 namespace {
 
-thread_local bool recording = true;
 std::atomic<std::uint64_t> next_sequence{0};
 
 // Every node that y depends on, latest first: the order in which gradients are complete.
@@ -99,15 +99,28 @@ GradSlot Grads::into(int i) {
 
 void Grads::add(int i, Tensor gradient) { add_to_slot(*node_.inputs[static_cast<std::size_t>(i)], std::move(gradient)); }
 
-bool grad_enabled() { return recording; }
-NoGrad::NoGrad() : previous_(recording) { recording = false; }
-NoGrad::~NoGrad() { recording = previous_; }
+detail::TapeState& detail::tape_state() {
+  thread_local TapeState state;
+  return state;
+}
+
+bool grad_enabled() { return detail::tape_state().recording; }
+NoGrad::NoGrad() : previous_(grad_enabled()) { detail::tape_state().recording = false; }
+NoGrad::~NoGrad() { detail::tape_state().recording = previous_; }
 
 Var record(const char* name, Tensor y, std::span<const Var> inputs, BackwardFn backward) {
   if (AnomalyHook::on()) AnomalyHook::check_result(name, y, inputs);
-  const bool wanted =
-      recording && std::any_of(inputs.begin(), inputs.end(), [](const Var& input) { return input.requires_grad(); });
-  if (!wanted) return Var(std::move(y));
+  if (std::none_of(inputs.begin(), inputs.end(), [](const Var& input) { return input.requires_grad(); })) {
+    return Var(std::move(y));
+  }
+  if (!grad_enabled()) {
+    detail::tape_state().skipped = true;
+    return Var(std::move(y));
+  }
+  return detail::record_always(name, std::move(y), inputs, std::move(backward));
+}
+
+Var detail::record_always(const char* name, Tensor y, std::span<const Var> inputs, BackwardFn backward) {
   auto node = std::make_shared<Node>(name, y.shape(), y.dtype());
   node->is_leaf = false;
   node->inputs.reserve(inputs.size());

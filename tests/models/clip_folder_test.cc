@@ -73,7 +73,7 @@ TEST(ClipFolder, RoundTripGivesTheSameEmbeddingsBitForBit) {
     const ClipModel model = make(tiny(vit));
     data::Batch batch = testing::captions({{1, 5, 4095}, {1, 2, 3, 4095}});
     batch.images = testing::random_images(2, 8).to(DType::f32);
-    model.embed(batch, nn::Ctx{true, {}});  // moves the statistics of the batch norms
+    model.embed(batch, nn::Ctx{.training = true});  // moves the statistics of the batch norms
     save_clip(folder.path, model, text::default_tokenizer(), transform());
     const ClipFolder loaded = load_clip(folder.path);
     EXPECT_EQ(to_json(loaded.model.config), to_json(model.config));

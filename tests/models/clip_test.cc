@@ -45,7 +45,7 @@ data::Batch make_batch(std::int64_t side) {
 testing::CheckResult check_clip(const ClipConfig& config, double step = 1e-5) {
   const ClipModel model = make(config);
   const data::Batch batch = make_batch(ImageTower::image_size(config.image));
-  const nn::Ctx training{true, {}};
+  const nn::Ctx training{.training = true};
   const auto loss = [&] { return objectives::InfoNce{}(model.embed(batch, training), training).total; };
   return testing::check_gradients(nn::collect(model), loss, step);
 }
@@ -200,6 +200,32 @@ TEST(Clip, AFrozenTowerGetsNoGradient) {
   backward(objectives::InfoNce{}(model.embed(make_batch(4), nn::Ctx{}), nn::Ctx{}).total);
   for (const nn::ParamEntry& entry : entries)
     EXPECT_EQ(entry.grad().defined(), !entry.path.starts_with("vision_model.")) << entry.path;
+}
+
+// The last blocks compute the class token and the end-of-text token alone; captions may go on behind the latter.
+TEST(Clip, ExactSavingsGiveTheDenseGradients) {
+  for (const auto kind : {ops::AttentionKind::causal, ops::AttentionKind::full}) {
+    TextTransformerConfig text = tiny_text();
+    text.transformer.attention = kind;
+    text.transformer.layers = 2;
+    const ClipModel model = make({tiny_vit(), text, 6});
+    data::Batch batch = testing::captions({{1, 5, 10}, {1, 2, 10, 3, 4}, {1, 10, 7, 2}});
+    batch.images = testing::random_images(3, 4);
+    const auto entries = nn::collect(model);
+    const auto gradients = [&](bool every_token) {
+      nn::Ctx ctx{.training = true};
+      ctx.every_token = every_token;
+      for (const nn::ParamEntry& entry : entries) entry.leaf->node->has_grad = false;
+      backward(objectives::InfoNce{}(model.embed(batch, ctx), ctx).total);
+      std::vector<Tensor> all;
+      for (const nn::ParamEntry& entry : entries) all.push_back(entry.grad().clone());
+      return all;
+    };
+    const auto saving = gradients(false), dense = gradients(true);
+    for (std::size_t i = 0; i < entries.size(); ++i) {
+      EXPECT_LE(testing::relative_error(saving[i], dense[i], 1e-6), 1e-9) << entries[i].path;
+    }
+  }
 }
 
 }  // namespace

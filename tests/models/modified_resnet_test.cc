@@ -49,7 +49,7 @@ TEST(ModifiedResNet, EvaluationDoesNotDependOnTheBatch) {
     const Tensor alone = model(images.rows(i, i + 1), nn::Ctx{}).value();
     EXPECT_LT(max_abs_difference(all.rows(i, i + 1), alone), 1e-11);
   }
-  const Tensor trained = model(images, nn::Ctx{true, {}}).value();
+  const Tensor trained = model(images, nn::Ctx{.training = true}).value();
   EXPECT_GT(max_abs_difference(trained, all), 1e-3);
 }
 
@@ -91,7 +91,7 @@ TEST(ModifiedResNet, BlocksStartAsTheirShortcut) {
   const Bottleneck block(8, 2, 1, init);  // 8 = 4 * 2: no projection
   EXPECT_FALSE(block.downsample.has_value());
   const Tensor x = testing::normal_inputs({{2, 3, 3, 8}})[0];
-  const Tensor y = block(x, nn::Ctx{true, {}}).value();
+  const Tensor y = block(x, nn::Ctx{.training = true}).value();
   for (std::int64_t i = 0; i < x.numel(); ++i) EXPECT_DOUBLE_EQ(y.at(i), std::fmax(x.at(i), 0));
 }
 

@@ -40,7 +40,7 @@ TEST(ResNet, EvaluationDoesNotDependOnTheBatch) {
   ASSERT_EQ(all.shape(), (Shape{3, 6}));
   for (std::int64_t i = 0; i < 3; ++i)
     EXPECT_LT(max_abs_difference(all.rows(i, i + 1), model(images.rows(i, i + 1), nn::Ctx{}).value()), 1e-12);
-  EXPECT_GT(max_abs_difference(model(images, nn::Ctx{true, {}}).value(), all), 1e-3);
+  EXPECT_GT(max_abs_difference(model(images, nn::Ctx{.training = true}).value(), all), 1e-3);
 }
 
 TEST(ResNet, BlocksProjectTheirShortcutWhereShapesChange) {

@@ -30,7 +30,7 @@ TEST(BatchNorm, TrainingMovesTheRunningStatisticsAndEvaluationDoesNot) {
   Init init(1, DType::f64);
   const BatchNorm norm(1, init, 1, 1e-5, 0.1);
   const Tensor x = from_values<double>({4, 1}, {1, 2, 3, 6});  // mean 3, variance 3.5, unbiased 14/3
-  norm(x, Ctx{true, {}});
+  norm(x, Ctx{.training = true});
   EXPECT_NEAR(norm.running_mean.value().item(), 0.3, 1e-14);
   EXPECT_NEAR(norm.running_var.value().item(), 0.9 + 0.1 * 14 / 3, 1e-14);
   const Var y = norm(x, Ctx{});

@@ -2,6 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include "../support/error_of.h"
+#include "fovea/autograd/backward.h"
+#include "fovea/core/allocator.h"
+#include "fovea/ops/elementwise.h"
+#include "fovea/ops/reduce.h"
+#include "fovea/tensor/factory.h"
 #include "fovea/tensor/reduce.h"
 #include "module_check.h"
 
@@ -53,6 +59,80 @@ TEST(Transformer, CausalPrefixesDoNotSeeWhatFollows) {
   const Tensor x = testing::normal_inputs({{6, 4}})[0];
   const Tensor whole = transformer(x, lengths({6})).value();
   EXPECT_LT(max_abs_difference(whole.rows(0, 4), transformer(x.rows(0, 4), lengths({4})).value()), 1e-12);
+}
+
+// Gradients of everything, under a loss of the rows that `forward` gives.
+template <class Forward>
+std::vector<Tensor> gradients_of(const Transformer& transformer, const Tensor& x, const Forward& forward) {
+  const auto leaves = testing::leaves_of(collect(transformer));
+  for (const auto& leaf : leaves) leaf->node->has_grad = false;
+  const Var input(x, true);
+  const Var y = forward(input);
+  backward(ops::sum(ops::square(y)));
+  std::vector<Tensor> all{y.value(), input.grad()};
+  for (const auto& leaf : leaves) all.push_back(leaf->node->grad.clone());
+  return all;
+}
+
+// One token of each sequence, wherever it stands, is what computing every token gives.
+TEST(Transformer, PooledRowsAreThoseOfTheWhole) {
+  for (const auto kind : {ops::AttentionKind::full, ops::AttentionKind::causal}) {
+    for (const DType type : {DType::f64, DType::f32}) {
+      for (const std::vector<std::int64_t>& pooled : {std::vector<std::int64_t>{0, 4}, {2, 4}, {3, 8}}) {
+        Init init(1, type);
+        const Transformer transformer(tiny(kind, Activation::gelu), TransformerInit::clip_text, init);
+        const Tensor rows = from_values<std::int64_t>({2}, pooled);
+        Ctx ctx = lengths({4, 5});
+        const Tensor x = testing::normal_inputs({{9, 4}})[0].to(type);
+        const auto saving = gradients_of(transformer, x, [&](const Var& in) { return transformer(in, ctx, rows); });
+        ctx.every_token = true;
+        const auto dense = gradients_of(transformer, x, [&](const Var& in) { return transformer(in, ctx, rows); });
+        for (std::size_t i = 0; i < dense.size(); ++i) {
+          EXPECT_LE(testing::relative_error(saving[i], dense[i], 1e-3), type == DType::f64 ? 1e-12 : 1e-5) << i;
+        }
+      }
+    }
+  }
+}
+
+TEST(Transformer, RefusesRowsOfOtherSequences) {
+  Init init(1);
+  const Transformer transformer(tiny(ops::AttentionKind::full, Activation::gelu), TransformerInit::pytorch, init);
+  const auto error = [&](const std::vector<std::int64_t>& rows) {
+    const auto count = static_cast<std::int64_t>(rows.size());
+    return tests::error_of([&] { transformer(zeros({5, 4}), lengths({3, 2}), from_values<std::int64_t>({count}, rows)); });
+  };
+  EXPECT_EQ(error({0, 2}), "[attention] row 2 is outside sequence 1, which has rows 3 to 4");
+  EXPECT_EQ(error({0}), "[attention] rows are i64 (1,), expected i64 (2,): a token of each sequence");
+}
+
+TEST(Transformer, CheckpointsGiveTheSameBits) {
+  Init init(1);
+  const Transformer transformer(tiny(ops::AttentionKind::causal, Activation::gelu), TransformerInit::clip_text, init);
+  const Tensor x = testing::normal_inputs({{9, 4}})[0].to(DType::f32), rows = from_values<std::int64_t>({2}, {3, 8});
+  for (const bool pooled : {false, true}) {
+    Ctx ctx = lengths({4, 5});
+    const auto forward = [&](const Var& in) { return pooled ? transformer(in, ctx, rows) : transformer(in, ctx); };
+    const auto plain = gradients_of(transformer, x, forward);
+    ctx.checkpointing = true;
+    const auto again = gradients_of(transformer, x, forward);
+    for (std::size_t i = 0; i < plain.size(); ++i) EXPECT_EQ(max_abs_difference(again[i], plain[i]), 0) << i;
+  }
+}
+
+// What a frozen stack computes is a constant, of which nothing but the result is kept.
+TEST(Transformer, FrozenKeepsNothing) {
+  Init init(1);
+  TransformerConfig config = tiny(ops::AttentionKind::full, Activation::gelu);
+  config.width = 32;
+  const Transformer transformer(config, TransformerInit::clip_text, init);
+  for (const auto& leaf : testing::leaves_of(collect(transformer))) leaf->frozen = true;
+  const Tensor x = random_normal({512, 32}, RngKey{1});
+  const Ctx ctx = lengths({512});
+  const std::int64_t before = allocator::stats().live_bytes;
+  const Var y = transformer(x, ctx);
+  EXPECT_FALSE(y.requires_grad());
+  EXPECT_LE(allocator::stats().live_bytes - before, y.value().bytes());
 }
 
 TEST(Transformer, NamesItsLayers) {

@@ -8,6 +8,7 @@
 #include "../support/error_of.h"
 #include "fovea/autograd/backward.h"
 #include "fovea/core/parallel.h"
+#include "fovea/ops/shape.h"
 #include "fovea/tensor/factory.h"
 #include "fovea/tensor/reduce.h"
 #include "fovea/testing/gradcheck.h"
@@ -317,6 +318,19 @@ TEST(AttentionOp, NamesWhatDoesNotFit) {
               ops::attention(zeros({3, 4}), zeros({2, 4}), zeros({2, 5}), options_of(lengths({3}), 1));
             }),
             "[attention] queries are (3, 4), keys (2, 4), values (2, 5), expected (T, D), (S, D), (S, D)");
+}
+
+TEST(CrossAttentionOp, IsAttentionToHalvesOfOneMatrix) {
+  const AttentionOptions options = cross_options(lengths({1, 2, 1}), lengths({3, 4, 0}), 2);
+  const auto in = testing::normal_inputs({{4, 6}, {7, 12}});
+  const Var kv(in[1]);
+  const Var halves = ops::attention(in[0], ops::slice(kv, 1, 0, 6), ops::slice(kv, 1, 6, 12), options);
+  EXPECT_EQ(max_abs_difference(ops::cross_attention(in[0], kv, options).value(), halves.value()), 0);
+  const auto result =
+      testing::check_op([&](std::span<const Var> x) { return ops::cross_attention(x[0], x[1], options); }, in);
+  EXPECT_TRUE(result) << result.message;
+  EXPECT_EQ(tests::error_of([&] { ops::cross_attention(in[0], in[0], options); }),
+            "[cross_attention] queries are f64 (4, 6), keys and values f64 (4, 6), expected (T, D) and (S, 2 D)");
 }
 
 }  // namespace

@@ -52,19 +52,15 @@ struct TextTransformer {
   std::int64_t features() const { return config.transformer.width; }
 
   Var operator()(const Tensor& tokens, const nn::Ctx& ctx) const {
-    const Var x = hidden(tokens, ctx);
-    if (config.pool == TextPool::mean) return ops::segment_mean(final_layer_norm(x, ctx), ctx.layout);
-    return final_layer_norm(ops::gather_rows(x, pooled_rows(config, tokens, ctx.layout)), ctx);
+    if (config.pool == TextPool::mean) {
+      return ops::segment_mean(final_layer_norm(hidden(tokens, ctx), ctx), ctx.layout);
+    }
+    const Var x = embed(tokens, ctx);
+    return final_layer_norm(encoder(x, ctx, pooled_rows(config, tokens, ctx.layout)), ctx);
   }
 
   // What the last block gives: (T, D).
-  Var hidden(const Tensor& tokens, const nn::Ctx& ctx) const {
-    check_packed_tokens(tokens, ctx.layout);
-    FOVEA_CHECK(ctx.layout.max_length() <= config.context, "[text_transformer] a caption has ", ctx.layout.max_length(),
-                " tokens, the context is ", config.context, "\nhint: truncate captions to the context");
-    const Var embedded = token_embedding(tokens, ctx);
-    return encoder(ops::add(embedded, ops::embedding(position_embedding(), ctx.layout.positions)), ctx);
-  }
+  Var hidden(const Tensor& tokens, const nn::Ctx& ctx) const { return encoder(embed(tokens, ctx), ctx); }
 
   static void visit(auto& self, auto&& f) {
     f("embeddings.token_embedding", self.token_embedding);
@@ -75,6 +71,16 @@ struct TextTransformer {
 
   // Of one caption of `length` tokens: matrix products only.
   static double flops(const Config& c, std::int64_t length) { return nn::Transformer::flops(c.transformer, 1, length); }
+
+ private:
+  // What goes into the first block: (T, D).
+  Var embed(const Tensor& tokens, const nn::Ctx& ctx) const {
+    check_packed_tokens(tokens, ctx.layout);
+    FOVEA_CHECK(ctx.layout.max_length() <= config.context, "[text_transformer] a caption has ", ctx.layout.max_length(),
+                " tokens, the context is ", config.context, "\nhint: truncate captions to the context");
+    const Var embedded = token_embedding(tokens, ctx);
+    return ops::add(embedded, ops::embedding(position_embedding(), ctx.layout.positions));
+  }
 };
 
 }  // namespace fovea::models

@@ -49,27 +49,23 @@ struct VisionTransformer {
   std::int64_t features() const { return config.transformer.width; }
 
   Var operator()(const Var& images, const nn::Ctx& ctx) const {
-    return pool(hidden(images, ctx), images.dim(0), ctx);
+    if (!class_embedding) return pool(hidden(images, ctx), images.dim(0), ctx);
+    const Var x = embed(images, ctx);
+    const nn::Ctx tokens = packed(images.dim(0), ctx);
+    return post_layernorm(encoder(x, tokens, class_tokens(tokens.layout)), tokens);
   }
 
   // What the last block gives: (N * tokens, D), the class token first in each picture.
   Var hidden(const Var& images, const nn::Ctx& ctx) const {
-    FOVEA_CHECK(images.rank() == 4 && images.dim(1) == config.image_size && images.dim(2) == config.image_size,
-                "[vit] images are ", images.shape(), ", expected (N, ", config.image_size, ", ", config.image_size,
-                ", 3)");
-    const std::int64_t n = images.dim(0), patches = config.grid() * config.grid(), width = features();
-    const Var grid = ops::reshape(patch_embedding(images, ctx), {n, patches, width});
-    const nn::Ctx tokens = packed(n, ctx);
-    Var x = ops::patch_tokens(grid, class_embedding ? (*class_embedding)() : Var(), position_embedding());
-    if (pre_layrnorm) x = (*pre_layrnorm)(x, tokens);
-    return encoder(x, tokens);
+    const Var x = embed(images, ctx);
+    return encoder(x, packed(images.dim(0), ctx));
   }
 
   // The norm of the class token, or the mean of the normed tokens: hidden states of `n` pictures -> (n, D).
   Var pool(const Var& x, std::int64_t n, const nn::Ctx& ctx) const {
     const nn::Ctx tokens = packed(n, ctx);
     if (!class_embedding) return ops::segment_mean(post_layernorm(x, tokens), tokens.layout);
-    return post_layernorm(ops::gather_rows(x, tokens.layout.offsets.rows(0, n)), tokens);
+    return post_layernorm(ops::gather_rows(x, class_tokens(tokens.layout)), tokens);
   }
 
   static void visit(auto& self, auto&& f) {
@@ -89,6 +85,17 @@ struct VisionTransformer {
   }
 
  private:
+  // What goes into the first block: (N * tokens, D).
+  Var embed(const Var& images, const nn::Ctx& ctx) const {
+    FOVEA_CHECK(images.rank() == 4 && images.dim(1) == config.image_size && images.dim(2) == config.image_size,
+                "[vit] images are ", images.shape(), ", expected (N, ", config.image_size, ", ", config.image_size,
+                ", 3)");
+    const std::int64_t n = images.dim(0), patches = config.grid() * config.grid(), width = features();
+    const Var grid = ops::reshape(patch_embedding(images, ctx), {n, patches, width});
+    const Var x = ops::patch_tokens(grid, class_embedding ? (*class_embedding)() : Var(), position_embedding());
+    return pre_layrnorm ? (*pre_layrnorm)(x, ctx) : x;
+  }
+
   static double scale(const Config& c) { return 1 / std::sqrt(static_cast<double>(c.transformer.width)); }
 
   static nn::Conv2d make_patch_embedding(const Config& c, nn::Init& init) {
@@ -103,6 +110,7 @@ struct VisionTransformer {
   nn::Ctx packed(std::int64_t n, const nn::Ctx& ctx) const {
     return ctx.with(PackedLayout::uniform(n, config.tokens()));
   }
+  static Tensor class_tokens(const PackedLayout& layout) { return layout.offsets.rows(0, layout.sequences()); }
 };
 
 }  // namespace fovea::models

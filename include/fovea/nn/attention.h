@@ -3,8 +3,20 @@
 
 #include "fovea/nn/linear.h"
 #include "fovea/ops/attention.h"
+#include "fovea/ops/shape.h"
+#include "fovea/ops/tokens.h"
 
 namespace fovea::nn {
+
+// What one token of each sequence sees: all of it, or in causal attention what is not behind it.
+struct FOVEA_API SeenTokens {
+  bool all = true;      // every token of the batch is seen
+  Tensor rows;          // numbers of the seen tokens; undefined where all are
+  PackedLayout layout;  // of the seen tokens
+
+  // Throws Error unless `rows` (B) i64 has a token of each sequence, in order.
+  SeenTokens(ops::AttentionKind kind, const PackedLayout& packed, const Tensor& query_rows);
+};
 
 // Over packed sequences (ctx.layout): (T, D) -> (T, D). Queries, keys and values are one matrix, so they cost one GEMM;
 // files name its three parts apart.
@@ -34,6 +46,23 @@ struct Attention {
     options.heads = heads;
     options.kind = kind;
     return out_proj(ops::self_attention(qkv, options), ctx, Activation::none, residual);
+  }
+  // Of some tokens alone, one of each sequence: `rows` (B) are their numbers. Keys and values are still those of all
+  // tokens that they see: (T, D) -> (B, D). `residual` is (B, D).
+  Var operator()(const Var& x, const Ctx& ctx, const Var& residual, const Tensor& rows) const {
+    const std::int64_t width = x.dim(1);
+    const auto part = [&](const Var& input, std::int64_t first, std::int64_t count) {
+      return ops::linear(input, ops::slice(qkv_weight(), 0, first * width, (first + count) * width),
+                         ops::slice(qkv_bias(), 0, first * width, (first + count) * width));
+    };
+    const SeenTokens seen(kind, ctx.layout, rows);
+    const Var keys = seen.all ? x : ops::gather_rows(x, seen.rows);
+    ops::AttentionOptions options;
+    options.layout = PackedLayout::uniform(rows.numel(), 1);
+    options.kv_layout = seen.layout;
+    options.heads = heads;
+    const Var attended = ops::cross_attention(part(ops::gather_rows(x, rows), 0, 1), part(keys, 1, 2), options);
+    return out_proj(attended, ctx, Activation::none, residual);
   }
   static void visit(auto& self, auto&& f) {
     f({"q_proj.weight", "k_proj.weight", "v_proj.weight"}, self.qkv_weight);

@@ -8,8 +8,10 @@ namespace fovea::nn {
 // A small value passed down by const reference; eval() and with() return changed copies.
 struct Ctx {
   bool training = false;
-  PackedLayout layout;            // of the packed tokens that flow through the module, where there are any
+  PackedLayout layout{};          // of the packed tokens that flow through the module, where there are any
   bool update_statistics = true;  // BatchNorm's running ones, while training; off where a pass will be repeated
+  bool checkpointing = false;     // transformer blocks keep their input alone, and are computed again in backward
+  bool every_token = false;       // the last block of a tower computes tokens that nothing reads too: for comparisons
 
   Ctx eval() const {
     Ctx copy = *this;

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <vector>
 
+#include "fovea/autograd/checkpoint.h"
 #include "fovea/nn/attention.h"
 #include "fovea/nn/layer_norm.h"
 #include "fovea/nn/mlp.h"
@@ -38,6 +39,11 @@ struct TransformerBlock {
 
   Var operator()(const Var& x, const Ctx& ctx) const {
     const Var attended = self_attn(layer_norm1(x, ctx), ctx, x);
+    return mlp(layer_norm2(attended, ctx), ctx, attended);
+  }
+  // As above, of one token of each sequence alone: `rows` (B) are their numbers; (T, D) -> (B, D).
+  Var operator()(const Var& x, const Ctx& ctx, const Tensor& rows) const {
+    const Var attended = self_attn(layer_norm1(x, ctx), ctx, ops::gather_rows(x, rows), rows);
     return mlp(layer_norm2(attended, ctx), ctx, attended);
   }
   static void visit(auto& self, auto&& f) {
@@ -75,9 +81,12 @@ struct Transformer {
     for (std::int64_t i = 0; i < config.layers; ++i) layers.emplace_back(config, scheme, init);
   }
 
-  Var operator()(Var x, const Ctx& ctx) const {
-    for (const TransformerBlock& layer : layers) x = layer(x, ctx);
-    return x;
+  Var operator()(const Var& x, const Ctx& ctx) const { return run(x, ctx, layers.size()); }
+  // One token of each sequence alone, `rows` (B) of the result: (T, D) -> (B, D). The last layer computes no other.
+  Var operator()(const Var& x, const Ctx& ctx, const Tensor& rows) const {
+    if (layers.empty() || ctx.every_token) return ops::gather_rows((*this)(x, ctx), rows);
+    const Var before = run(x, ctx, layers.size() - 1);
+    return through(ctx, before, [layer = layers.back(), ctx, rows](const Var& in) { return layer(in, ctx, rows); });
   }
   static void visit(auto& self, auto&& f) { f("layers", self.layers); }
 
@@ -89,6 +98,20 @@ struct Transformer {
     const double products = 2 * tokens * d * (4 * d + 2 * static_cast<double>(c.hidden));
     const double scores = 4 * tokens * static_cast<double>(length) * d;
     return static_cast<double>(c.layers) * (products + scores);
+  }
+
+ private:
+  Var run(Var x, const Ctx& ctx, std::size_t count) const {
+    for (std::size_t i = 0; i < count; ++i) {
+      x = through(ctx, x, [layer = layers[i], ctx](const Var& in) { return layer(in, ctx); });
+    }
+    return x;
+  }
+  // f(x), as a checkpoint where those are asked for. f owns what it captures: a copy of a layer shares its parameters.
+  template <class F>
+  static Var through(const Ctx& ctx, const Var& x, F f) {
+    if (!ctx.checkpointing) return f(x);
+    return checkpoint([f = std::move(f)](std::span<const Var> in) { return f(in[0]); }, {x});
   }
 };
 

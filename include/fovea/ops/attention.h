@@ -10,6 +10,7 @@
 #include "fovea/autograd/var.h"
 #include "fovea/kernels/attention.h"
 #include "fovea/kernels/attention_reference.h"
+#include "fovea/ops/detail/grad_target.h"
 #include "fovea/tensor/packed.h"
 
 namespace fovea::ops {
@@ -143,6 +144,32 @@ inline Var self_attention(const Var& qkv, const AttentionOptions& options) {
                                                   logsumexp, {dx, stride, slot.accumulate},
                                                   {dx + width, stride, slot.accumulate},
                                                   {dx + 2 * width, stride, slot.accumulate});
+                  });
+                });
+}
+
+// As attention(), with keys and values side by side in one matrix: q (T, H Dh), kv (S, 2 H Dh) -> (T, H Dh).
+inline Var cross_attention(const Var& q, const Var& kv, const AttentionOptions& options) {
+  FOVEA_CHECK(q.rank() == 2 && kv.rank() == 2 && kv.dim(1) == 2 * q.dim(1) && q.dtype() == kv.dtype(),
+              "[cross_attention] queries are ", to_string(q.dtype()), " ", q.shape(), ", keys and values ",
+              to_string(kv.dtype()), " ", kv.shape(), ", expected (T, D) and (S, 2 D)");
+  const std::int64_t width = q.dim(1), stride = 2 * width;
+  const detail::AttentionPlan plan(options, q.dim(0), kv.dim(0), width);
+  Tensor y(q.shape(), q.dtype()), logsumexp({plan.heads, q.dim(0)}, q.dtype());
+  dispatch_floating(q.dtype(), "cross_attention", [&]<class T>() {
+    const T* x = kv.value().data<T>();
+    detail::attention_forward<T>(plan, {q.value().data<T>(), width}, {x, stride}, {x + width, stride}, y, logsumexp);
+  });
+  return record("cross_attention", y, {q, kv},
+                [plan, width, stride, q = Saved(q.value()), kv = Saved(kv.value()), logsumexp](const Tensor& dy,
+                                                                                               Grads& g) {
+                  dispatch_floating(dy.dtype(), "cross_attention", [&]<class T>() {
+                    const T* x = kv->data<T>();
+                    const auto dq = detail::grad_target<T>(g, 0), dkv = detail::grad_target<T>(g, 1);
+                    T* dv = dkv ? dkv.data + width : nullptr;
+                    detail::attention_backward<T>(plan, {q->data<T>(), width}, {x, stride}, {x + width, stride}, dy,
+                                                  logsumexp, {dq.data, width, dq.accumulate},
+                                                  {dkv.data, stride, dkv.accumulate}, {dv, stride, dkv.accumulate});
                   });
                 });
 }

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <vector>
 
+#include "fovea/autograd/checkpoint.h"
 #include "fovea/autograd/saved.h"
 #include "fovea/autograd/var.h"
 #include "fovea/kernels/batch_norm.h"
@@ -45,7 +46,7 @@ inline ChannelStatistics batch_statistics(const Tensor& x, Tensor& running_mean,
   } else {
     kernels::channel_moments_reference(x.data<double>(), rows, channels, mean.data(), variance.data());
   }
-  if (momentum != 0) {
+  if (momentum != 0 && !recomputing()) {
     std::vector<double> unbiased = variance;
     for (double& v : unbiased) v *= static_cast<double>(rows) / static_cast<double>(rows - 1);
     move_towards(running_mean, mean, momentum);
@@ -82,7 +83,7 @@ inline void check_batch_norm(const Var& x, const Var& weight, const Var& bias, c
 // relu?(n * weight + bias + residual), n = (x - mean) / sqrt(var + eps) per channel: x (..., C) -> (..., C), `residual`
 // like x or undefined (Ioffe & Szegedy 2015, algorithm 1). Training takes the batch's statistics over all leading axes
 // and moves the running ones (C, f32 or f64) towards them in place: running = (1 - momentum) * running + momentum *
-// batch, the variance there unbiased; momentum 0 leaves them alone. Otherwise the running ones are used, as constants.
+// batch, the variance there unbiased; momentum 0 leaves them alone, and so does the recomputation of a checkpoint. Otherwise the running ones are used, as constants.
 // Keeps x, and y for relu's mask. Throws Error when extents differ, or in training with fewer than two values per
 // channel.
 inline Var batch_norm(const Var& x, const Var& weight, const Var& bias, Tensor& running_mean, Tensor& running_var,

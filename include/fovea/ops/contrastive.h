@@ -53,7 +53,8 @@ kernels::ContrastivePairs<T> contrastive_pairs(const Tensor& a, const Tensor& b,
 // references always do.
 inline Tensor kept_dots(const Var& a, const Var& b) {
   const std::int64_t rows = a.dim(0), columns = b.dim(0);
-  const bool keep = a.dtype() == DType::f32 && rows * columns <= (rows + columns) * a.dim(1);
+  const bool recorded = grad_enabled() && (a.requires_grad() || b.requires_grad());
+  const bool keep = recorded && a.dtype() == DType::f32 && rows * columns <= (rows + columns) * a.dim(1);
   return keep ? Tensor({rows, columns}, DType::f32) : Tensor();
 }
 

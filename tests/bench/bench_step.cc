@@ -1,0 +1,230 @@
+// Times whole training steps on random data: docs/benchmarks.md says what is measured.
+#include <sys/resource.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "fma_peak.h"
+#include "fovea/autograd/backward.h"
+#include "fovea/core/cpu.h"
+#include "fovea/core/parallel.h"
+#include "fovea/models/clip.h"
+#include "fovea/objectives/gradient_cache.h"
+#include "fovea/objectives/info_nce.h"
+#include "fovea/ops/elementwise.h"
+#include "fovea/ops/reduce.h"
+#include "fovea/optim/adamw.h"
+#include "fovea/tensor/factory.h"
+
+namespace {
+
+using namespace fovea;
+
+struct Options {
+  std::string preset = "small", exact_savings = "off";
+  std::int64_t batch = 32, steps = 10, tokens = 0, accum_freq = 1;
+  int threads = num_threads();
+  bool json = false, checkpointing = false;
+
+  bool saving() const { return exact_savings == "on"; }
+  nn::Ctx context() const {
+    nn::Ctx ctx{.training = true};
+    ctx.checkpointing = checkpointing;
+    ctx.every_token = !saving();
+    return ctx;
+  }
+};
+
+nn::TransformerConfig transformer(std::int64_t width, std::int64_t layers, std::int64_t heads, ops::AttentionKind kind) {
+  return {width, layers, heads, 4 * width, Activation::gelu, kind, 1e-5};
+}
+
+// A ViT and a text transformer, both with exact GELU.
+models::ClipConfig clip(std::int64_t image, std::int64_t patch, nn::TransformerConfig vision, nn::TransformerConfig text,
+                        std::int64_t vocabulary, std::int64_t context, std::int64_t embed) {
+  models::ClipConfig config;
+  config.image = models::VisionTransformerConfig{image, patch, vision};
+  config.text = models::TextTransformerConfig{vocabulary, context, text};
+  config.embed = embed;
+  return config;
+}
+
+models::ClipConfig clip_config(const std::string& preset) {
+  constexpr auto full = ops::AttentionKind::full, causal = ops::AttentionKind::causal;
+  if (preset == "small") {
+    return clip(64, 8, transformer(256, 6, 4, full), transformer(256, 4, 4, causal), 4096, 32, 256);
+  }
+  if (preset == "s16") {
+    return clip(112, 16, transformer(384, 12, 6, full), transformer(384, 6, 6, causal), 8192, 32, 384);
+  }
+  return clip(224, 32, transformer(768, 12, 12, full), transformer(512, 12, 8, causal), 49408, 77, 512);
+}
+
+// One step of a model: forward, backward, AdamW on all parameters.
+template <class Model>
+class Stepper {
+ public:
+  Stepper(Model model, const Options& options) : model_(std::move(model)), store_(nn::collect(model_)), options_(options) {}
+
+  // Milliseconds of each step after the first two, which fill caches and allocate.
+  template <class Backward>
+  std::vector<double> run(const Backward& backward_pass) {
+    std::vector<double> times;
+    for (std::int64_t step = 0; step < options_.steps + 2; ++step) {
+      const auto start = std::chrono::steady_clock::now();
+      store_.clear_gradients();
+      backward_pass(model_, options_.context());
+      store_.complete_gradients();
+      optimizer_.step(store_, 1e-4);
+      const std::chrono::duration<double, std::milli> elapsed = std::chrono::steady_clock::now() - start;
+      if (step >= 2) times.push_back(elapsed.count());
+    }
+    return times;
+  }
+
+ private:
+  Model model_;
+  optim::ParamStore store_;
+  optim::AdamW optimizer_;
+  const Options& options_;
+};
+
+data::Batch random_batch(const models::ClipConfig& config, std::int64_t size, std::int64_t length, std::uint64_t seed) {
+  const std::int64_t side = models::ImageTower::image_size(config.image);
+  const std::int64_t vocabulary = models::TextTower::vocabulary(config.text);
+  data::Batch batch;
+  batch.images = random_normal({size, side, side, 3}, RngKey{seed});
+  batch.text = PackedLayout::uniform(size, length);
+  batch.tokens = Tensor({size * length}, DType::i32);
+  Rng rng(seed);
+  for (std::int64_t i = 0; i < size * length; ++i) {
+    const std::int64_t place = i % length, word = 1 + static_cast<std::int64_t>(rng.uniform() * static_cast<double>(vocabulary - 3));
+    batch.tokens.mutable_data<std::int32_t>()[i] =
+        static_cast<std::int32_t>(place == 0 ? vocabulary - 2 : place == length - 1 ? vocabulary - 1 : word);
+  }
+  batch.sample_ids.resize(static_cast<std::size_t>(size));
+  std::iota(batch.sample_ids.begin(), batch.sample_ids.end(), 0);
+  return batch;
+}
+
+// Forward operations of `pairs` pairs as they are computed: products only, two operations per multiply-add.
+double transformer_flops(const nn::TransformerConfig& c, std::int64_t length, bool last_block_pooled) {
+  const double dense = nn::Transformer::flops(c, 1, length);
+  if (!last_block_pooled) return dense;
+  const auto d = static_cast<double>(c.width), skipped = static_cast<double>(length - 1);
+  const double per_token = 2 * d * (2 * d + 2 * static_cast<double>(c.hidden)) + 4 * static_cast<double>(length) * d;
+  return dense - skipped * per_token;  // queries, their scores, output projection and MLP of all tokens but one
+}
+
+double clip_flops(const models::ClipConfig& config, std::int64_t pairs, std::int64_t length, bool saving) {
+  const auto& vision = std::get<models::VisionTransformerConfig>(config.image);
+  const auto& text = std::get<models::TextTransformerConfig>(config.text);
+  const double patches = models::VisionTransformer::flops(vision) - nn::Transformer::flops(vision.transformer, 1, vision.tokens());
+  const double projections = 2.0 * static_cast<double>(config.embed * (vision.transformer.width + text.transformer.width));
+  const auto n = static_cast<double>(pairs);
+  return n * (patches + transformer_flops(vision.transformer, vision.tokens(), saving) +
+              transformer_flops(text.transformer, length, saving) + projections + 2 * n * static_cast<double>(config.embed));
+}
+
+struct Measured {
+  std::vector<double> times;  // ms
+  double flops = 0;           // of one step: three times the forward pass
+};
+
+Measured measure_clip(const Options& options) {
+  const models::ClipConfig config = clip_config(options.preset);
+  const std::int64_t context = models::TextTower::context(config.text);
+  const std::int64_t length = options.saving() && options.tokens > 0 ? options.tokens : context;
+  FOVEA_CHECK(length >= 2 && length <= context, "[bench_step] captions of ", length, " tokens, expected 2 to ", context);
+  FOVEA_CHECK(options.batch % options.accum_freq == 0, "[bench_step] a batch of ", options.batch,
+              " does not divide into ", options.accum_freq, " micro-batches");
+  const std::int64_t micro = options.batch / options.accum_freq;
+  std::vector<data::Batch> batches;
+  for (std::int64_t i = 0; i < options.accum_freq; ++i) {
+    batches.push_back(random_batch(config, micro, length, static_cast<std::uint64_t>(i + 1)));
+  }
+  nn::Init init(1);
+  Stepper stepper(models::ClipModel(config, init), options);
+  const objectives::InfoNce objective;
+  const auto times = stepper.run([&](const models::ClipModel& model, const nn::Ctx& ctx) {
+    if (batches.size() == 1) return backward(objective(model.embed(batches[0], ctx), ctx).total);
+    const auto encode = [&](std::int64_t i, const nn::Ctx& pass) {
+      return model.embed(batches[static_cast<std::size_t>(i)], pass);
+    };
+    objectives::backward_with_gradient_cache(options.accum_freq, encode, objective, ctx);
+  });
+  return {times, 3 * clip_flops(config, options.batch, length, options.saving())};
+}
+
+// CLIP's RN50 tower alone; its loss is the mean of the squared features.
+Measured measure_rn50(const Options& options) {
+  FOVEA_CHECK(!options.saving() && !options.checkpointing && options.accum_freq == 1 && options.tokens == 0,
+              "[bench_step] rn50 has no exact savings, captions, micro-batches or checkpoints");
+  const models::ModifiedResNetConfig config;
+  nn::Init init(1);
+  Stepper stepper(models::ModifiedResNet(config, init), options);
+  const Tensor images = random_normal({options.batch, config.image_size, config.image_size, 3}, RngKey{1});
+  const auto times = stepper.run([&](const models::ModifiedResNet& model, const nn::Ctx& ctx) {
+    backward(ops::mean(ops::square(model(images, ctx))));
+  });
+  return {times, 3 * static_cast<double>(options.batch) * models::ModifiedResNet::flops(config)};
+}
+
+// Operations per second of all threads at once, doing nothing but multiply-adds.
+double peak(int threads) {
+  std::vector<double> rates(static_cast<std::size_t>(threads));
+  parallel_for(threads, 1, [&](std::int64_t i, std::int64_t end) {
+    for (; i < end; ++i) rates[static_cast<std::size_t>(i)] = bench::fma_peak();
+  });
+  return std::accumulate(rates.begin(), rates.end(), 0.0);
+}
+
+void print(const Options& options, Measured measured) {
+  std::nth_element(measured.times.begin(), measured.times.begin() + static_cast<std::ptrdiff_t>(measured.times.size() / 2),
+                   measured.times.end());
+  const double ms = measured.times[measured.times.size() / 2], rate = measured.flops / ms * 1e3;
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  const double rss = static_cast<double>(usage.ru_maxrss) / 1024;
+  const char* format =
+      options.json ? "{\"preset\": \"%s\", \"batch\": %lld, \"threads\": %d, \"isa\": \"%s\", \"step_ms\": %.3f, "
+                     "\"pairs_per_s\": %.2f, \"gflops\": %.2f, \"peak_fraction\": %.4f, \"peak_rss_mb\": %.1f}\n"
+                   : "%s, batch %lld, %d threads, %s: %.3f ms a step, %.2f pairs/s, %.2f GFLOP/s, %.4f of the FMA peak, "
+                     "at most %.1f MB resident\n";
+  std::printf(format, options.preset.c_str(), static_cast<long long>(options.batch), options.threads,
+              cpu::to_string(cpu::active_isa()).c_str(), ms, static_cast<double>(options.batch) / ms * 1e3, rate * 1e-9,
+              rate / peak(options.threads), rss);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Times training steps on random data: forward, loss, backward and AdamW.");
+  Options options;
+  app.add_option("--preset", options.preset, "small, s16 and b32: CLIP with transformers; rn50: CLIP's ResNet-50 alone")
+      ->check(CLI::IsMember({"small", "s16", "b32", "rn50"}));
+  app.add_option("--batch", options.batch, "pairs of a step")->check(CLI::PositiveNumber);
+  app.add_option("--steps", options.steps, "steps measured, after two that are not")->check(CLI::PositiveNumber);
+  app.add_option("--threads", options.threads)->check(CLI::Range(1, 4096));
+  app.add_flag("--json", options.json, "one line of JSON");
+  app.add_option("--exact-savings", options.exact_savings,
+                 "off: every caption fills the context, and last blocks compute every token")
+      ->check(CLI::IsMember({"on", "off"}));
+  app.add_option("--tokens", options.tokens, "length of captions with start and end token, under exact savings");
+  app.add_option("--accum-freq", options.accum_freq, "micro-batches of a step, through the gradient cache")
+      ->check(CLI::PositiveNumber);
+  app.add_flag("--checkpointing", options.checkpointing, "blocks keep their inputs alone");
+  CLI11_PARSE(app, argc, argv);
+  try {
+    set_num_threads(options.threads);
+    print(options, options.preset == "rn50" ? measure_rn50(options) : measure_clip(options));
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return 1;
+  }
+}
