@@ -6,8 +6,9 @@
 
 int main(int argc, char** argv) {
   using namespace fovea;
-  CLI::App app("Writes a model folder of any layout in another one. hf is what transformers' CLIPModel.from_pretrained\n"
-               "reads, open_clip a folder of open_clip's hub, fovea the library's own.");
+  CLI::App app(
+      "Writes a model folder of any layout in another one. hf is what transformers' CLIPModel.from_pretrained\n"
+      "reads, open_clip a folder of open_clip's hub, fovea the library's own.");
   std::string from, to, layout, floats = "f32";
   const std::map<std::string, models::ModelLayout> layouts{{"hf", models::ModelLayout::hf},
                                                            {"open_clip", models::ModelLayout::open_clip},

@@ -1,20 +1,22 @@
 // Runs a published model on given tensors and writes what its original class returns.
+#include "fovea/models/run_hf.h"
+
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
 #include "fovea/core/parallel.h"
-#include "fovea/models/run_hf.h"
 
 int main(int argc, char** argv) {
   using namespace fovea;
-  CLI::App app("Runs a model folder of Hugging Face (config.json, model.safetensors) or of open_clip\n"
-               "(open_clip_config.json, open_clip_model.safetensors) in evaluation mode.");
+  CLI::App app(
+      "Runs a model folder of Hugging Face (config.json, model.safetensors) or of open_clip\n"
+      "(open_clip_config.json, open_clip_model.safetensors) in evaluation mode.");
   std::string folder, inputs, outputs, precision = "f32", layout;
   models::RunOptions options;
   int threads = 0;
   const std::map<std::string, DType> precisions{{"f32", DType::f32}, {"fp32", DType::f32}, {"f64", DType::f64}};
-  const std::map<std::string, models::ModelLayout> layouts{
-      {"hf", models::ModelLayout::hf}, {"open_clip", models::ModelLayout::open_clip}};
+  const std::map<std::string, models::ModelLayout> layouts{{"hf", models::ModelLayout::hf},
+                                                           {"open_clip", models::ModelLayout::open_clip}};
   app.add_option("folder", folder, "model folder")->required()->type_name("DIR");
   app.add_option("--inputs", inputs,
                  "safetensors with pixel_values (N, 3, S, S), input_ids (B, L) and, where texts are padded, "

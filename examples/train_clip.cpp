@@ -85,9 +85,10 @@ train::Config make_config(const Options& options) {
   } else if (!options.resume.empty()) {
     const std::string folder = output.empty() ? config.output : output;
     std::error_code unknown;
-    FOVEA_CHECK(std::filesystem::exists(folder + "/config.json", unknown), "[train] ", folder,
-                " holds no run to go on with\nhint: leave --resume out to start one; with --config FILE, --resume latest "
-                "starts a run where there is none");
+    FOVEA_CHECK(
+        std::filesystem::exists(folder + "/config.json", unknown), "[train] ", folder,
+        " holds no run to go on with\nhint: leave --resume out to start one; with --config FILE, --resume latest "
+        "starts a run where there is none");
     config = train::load_config(folder + "/config.json");
   }
   if (!output.empty()) config.output = output;

@@ -41,8 +41,8 @@ void add_in_place(Tensor& sum, const Tensor& term) {
 
 void add_to_slot(Node& node, Tensor gradient) {
   FOVEA_CHECK(gradient.shape() == node.shape && gradient.dtype() == node.dtype, "[backward] gradient is ",
-              to_string(gradient.dtype()), " ", gradient.shape(), ", value of [", node.name, "] is ", to_string(node.dtype),
-              " ", node.shape);
+              to_string(gradient.dtype()), " ", gradient.shape(), ", value of [", node.name, "] is ",
+              to_string(node.dtype), " ", node.shape);
   if (!node.has_grad && !node.grad_fixed) {
     node.grad = std::move(gradient);
     node.has_grad = true;
@@ -97,7 +97,9 @@ GradSlot Grads::into(int i) {
   return {*tensor, accumulate};
 }
 
-void Grads::add(int i, Tensor gradient) { add_to_slot(*node_.inputs[static_cast<std::size_t>(i)], std::move(gradient)); }
+void Grads::add(int i, Tensor gradient) {
+  add_to_slot(*node_.inputs[static_cast<std::size_t>(i)], std::move(gradient));
+}
 
 detail::TapeState& detail::tape_state() {
   thread_local TapeState state;

@@ -31,8 +31,8 @@ class Recompute {
   }
 
  private:
-  // Input i, whose gradient goes where that of the checkpoint's input goes, added to what is there: so the sums are made
-  // in the order of a tape without checkpoints. Inputs that are one value are one leaf.
+  // Input i, whose gradient goes where that of the checkpoint's input goes, added to what is there: so the sums are
+  // made in the order of a tape without checkpoints. Inputs that are one value are one leaf.
   Var leaf(int i, const std::vector<Var>& before, Grads& grads) const {
     const Tensor& value = inputs_[static_cast<std::size_t>(i)].get();
     for (int j = 0; j < i; ++j) {

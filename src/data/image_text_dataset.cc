@@ -37,7 +37,8 @@ std::int64_t find_split_column(const Table& table, const std::string& name) {
   try {
     return table.column(name);
   } catch (const Error& error) {
-    fail(error.what(), "\nhint: when split_column is empty, all rows are used: train_clip --set data.split_column=, "
+    fail(error.what(),
+         "\nhint: when split_column is empty, all rows are used: train_clip --set data.split_column=, "
          "evaluate --split-column ''");
   }
 }

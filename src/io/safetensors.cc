@@ -264,7 +264,8 @@ TensorMap load_sharded_safetensors(const std::string& index_path) {
     tensors.insert(std::move(entry));
   }
   for (const auto& [shard, rest] : files) {
-    FOVEA_CHECK(rest.empty(), place, ": ", shard, " holds \"", rest.begin()->first, "\", which weight_map does not name");
+    FOVEA_CHECK(rest.empty(), place, ": ", shard, " holds \"", rest.begin()->first,
+                "\", which weight_map does not name");
   }
   return tensors;
 }

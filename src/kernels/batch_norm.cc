@@ -42,8 +42,8 @@ HWY_INLINE void add_to(const Lanes& lanes, VF32 v, float* sum) {
 // f32 sums cover this many rows and then go to f64, so that gradients which nearly cancel keep their digits.
 constexpr std::int64_t block_rows = 128;
 
-// Calls sum_block(begin, end, block) for blocks of the rows [begin, end), where `block` holds `width` zeros to add to, and
-// gathers them in `total`, all zero at first.
+// Calls sum_block(begin, end, block) for blocks of the rows [begin, end), where `block` holds `width` zeros to add to,
+// and gathers them in `total`, all zero at first.
 template <class F>
 HWY_INLINE void sum_blocks(std::int64_t begin, std::int64_t end, std::int64_t width, double* total, F&& sum_block) {
   const Scratch<float> block(width);

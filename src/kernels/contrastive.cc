@@ -175,9 +175,8 @@ double pair_sigmoid_sum(const LogitRows& x) {
   double sum = 0;
   for (std::int64_t r = 0; r < x.rows; ++r) {
     VF32 row = hn::Zero(d);
-    for_logits(x, r, [&](std::int64_t, auto lanes, VF32, VF32 z) {
-      row = hn::Add(row, lanes.zero_rest(softplus(d, z)));
-    });
+    for_logits(x, r,
+               [&](std::int64_t, auto lanes, VF32, VF32 z) { row = hn::Add(row, lanes.zero_rest(softplus(d, z))); });
     sum += static_cast<double>(total_of(row));
     if (x.has_label(r)) sum -= static_cast<double>(x.label_logit(r));  // log(1 + e^-z) = log(1 + e^z) - z
   }
@@ -347,16 +346,15 @@ void info_nce_backward_f32(const ContrastivePairs<float>& pairs, const InfoNceTe
   const double uniform = smoothing * (terms.row_weight / static_cast<double>(pairs.columns) +
                                       column_weight / static_cast<double>(pairs.rows));
   const auto peak = static_cast<float>((1 - smoothing) * (terms.row_weight + column_weight));
-  contrastive_backward(
-      pairs, dots, gradients,
-      [&](const Tile& tile, std::int64_t row, const LogitRows& logits, LogitGradients& out) {
-        const float* columns = terms.column_logsumexp ? terms.column_logsumexp + tile.column : nullptr;
-        HWY_DYNAMIC_DISPATCH(info_nce_gradients)
-        (logits,
-         {terms.row_logsumexp + tile.row + row, columns, static_cast<float>(terms.row_weight),
-          static_cast<float>(column_weight), static_cast<float>(uniform), peak},
-         out);
-      });
+  contrastive_backward(pairs, dots, gradients,
+                       [&](const Tile& tile, std::int64_t row, const LogitRows& logits, LogitGradients& out) {
+                         const float* columns = terms.column_logsumexp ? terms.column_logsumexp + tile.column : nullptr;
+                         HWY_DYNAMIC_DISPATCH(info_nce_gradients)
+                         (logits,
+                          {terms.row_logsumexp + tile.row + row, columns, static_cast<float>(terms.row_weight),
+                           static_cast<float>(column_weight), static_cast<float>(uniform), peak},
+                          out);
+                       });
 }
 
 double pair_sigmoid_forward_f32(const ContrastivePairs<float>& pairs, float* dots) {

@@ -62,13 +62,17 @@ struct Section {
   }
 };
 
-constexpr std::pair<const char*, Activation> hf_activations[]{
-    {"quick_gelu", Activation::quick_gelu}, {"gelu", Activation::gelu},
-    {"gelu_python", Activation::gelu},      {"gelu_pytorch_tanh", Activation::gelu_tanh},
-    {"gelu_new", Activation::gelu_tanh},    {"gelu_fast", Activation::gelu_tanh},
-    {"gelu_accurate", Activation::gelu_tanh}, {"gelu_python_tanh", Activation::gelu_tanh},
-    {"relu", Activation::relu},             {"silu", Activation::silu},
-    {"swish", Activation::silu}};
+constexpr std::pair<const char*, Activation> hf_activations[]{{"quick_gelu", Activation::quick_gelu},
+                                                              {"gelu", Activation::gelu},
+                                                              {"gelu_python", Activation::gelu},
+                                                              {"gelu_pytorch_tanh", Activation::gelu_tanh},
+                                                              {"gelu_new", Activation::gelu_tanh},
+                                                              {"gelu_fast", Activation::gelu_tanh},
+                                                              {"gelu_accurate", Activation::gelu_tanh},
+                                                              {"gelu_python_tanh", Activation::gelu_tanh},
+                                                              {"relu", Activation::relu},
+                                                              {"silu", Activation::silu},
+                                                              {"swish", Activation::silu}};
 
 Activation hf_activation(const Section& section) {
   const std::string name = section.text("hidden_act", "quick_gelu");
@@ -107,11 +111,9 @@ Section hf_section(const ConfigJson& json, const JsonPlace& place, const std::st
 }
 
 ConfigJson hf_transformer_json(const nn::TransformerConfig& c, const char* model_type, std::int64_t embed) {
-  return {{"model_type", model_type},           {"hidden_size", c.width},
-          {"intermediate_size", c.hidden},      {"num_hidden_layers", c.layers},
-          {"num_attention_heads", c.heads},     {"hidden_act", hf_name(c.activation)},
-          {"layer_norm_eps", c.eps},            {"projection_dim", embed},
-          {"attention_dropout", 0.0}};
+  return {{"model_type", model_type},      {"hidden_size", c.width},         {"intermediate_size", c.hidden},
+          {"num_hidden_layers", c.layers}, {"num_attention_heads", c.heads}, {"hidden_act", hf_name(c.activation)},
+          {"layer_norm_eps", c.eps},       {"projection_dim", embed},        {"attention_dropout", 0.0}};
 }
 
 // Towers that a published class does not have.
@@ -261,8 +263,8 @@ struct OpenAiShapes {
 
   std::int64_t dim(const std::string& name, int axis) const {
     const auto found = file.find(prefix + name);
-    FOVEA_CHECK(found != file.end() && found->second.rank() > axis, "[model] ", path, " has no parameter ", prefix, name,
-                "\nhint: without open_clip_config.json only OpenAI's models can be read");
+    FOVEA_CHECK(found != file.end() && found->second.rank() > axis, "[model] ", path, " has no parameter ", prefix,
+                name, "\nhint: without open_clip_config.json only OpenAI's models can be read");
     return found->second.dim(axis);
   }
   // How many of "visual.layer1.0.", "visual.layer1.1.", ... there are.
@@ -294,14 +296,15 @@ struct OpenAiShapes {
       VisionTransformerConfig vit;
       vit.patch_size = dim("visual.conv1.weight", 3);
       vit.image_size = vit.patch_size * grid("visual.positional_embedding");
-      vit.transformer = transformer(dim("visual.conv1.weight", 0), count("visual.transformer.resblocks."),
-                                    ops::AttentionKind::full);
+      vit.transformer =
+          transformer(dim("visual.conv1.weight", 0), count("visual.transformer.resblocks."), ops::AttentionKind::full);
       config.image = vit;
     } else {
       ModifiedResNetConfig resnet;
       resnet.width = dim("visual.layer1.0.conv1.weight", 0);
       resnet.image_size = 32 * grid("visual.attnpool.positional_embedding");
-      for (std::size_t stage = 0; stage < 4; ++stage) resnet.blocks[stage] = count(concat("visual.layer", stage + 1, "."));
+      for (std::size_t stage = 0; stage < 4; ++stage)
+        resnet.blocks[stage] = count(concat("visual.layer", stage + 1, "."));
       resnet.embed = config.embed;
       config.image = resnet;
     }
@@ -399,8 +402,8 @@ ConfigJson to_open_clip_config(const ClipConfig& config) {
   if (const auto* resnet = std::get_if<ModifiedResNetConfig>(&config.image)) {
     vision = {{"image_size", resnet->image_size}, {"layers", resnet->blocks}, {"width", resnet->width}};
   } else {
-    const auto& vit = tower_of<VisionTransformerConfig>(config.image, "open_clip",
-                                                        "image tower but the vit and the modified_resnet");
+    const auto& vit =
+        tower_of<VisionTransformerConfig>(config.image, "open_clip", "image tower but the vit and the modified_resnet");
     image_activation = vit.transformer.activation;
     vision = open_clip_vit_json(vit);
   }

@@ -171,8 +171,8 @@ std::optional<text::Tokenizer> load_clip_tokenizer(const std::string& folder, co
   const std::int64_t vocabulary = TextTower::vocabulary(config.text);
   const std::string path = first_of(folder, {"tokenizer.json", "bpe_simple_vocab_16e6.txt", "merges.txt"});
   if (path.empty()) return {};
-  std::optional<text::Tokenizer> tokenizer = path.ends_with(".json") ? text::Tokenizer::load(path)
-                                                                     : text::Tokenizer::load_merges(path, vocabulary);
+  std::optional<text::Tokenizer> tokenizer =
+      path.ends_with(".json") ? text::Tokenizer::load(path) : text::Tokenizer::load_merges(path, vocabulary);
   FOVEA_CHECK(tokenizer->vocabulary_size() <= vocabulary, "[model] ", path, " has ", tokenizer->vocabulary_size(),
               " entries, the model knows ", vocabulary);
   const auto* text = std::get_if<TextTransformerConfig>(&config.text);
@@ -205,7 +205,8 @@ std::optional<image::TransformConfig> load_clip_transform(const std::string& fol
 ClipFolder load_clip(const std::string& folder) {
   LoadedClip loaded = load_clip_model(folder);
   auto tokenizer = load_clip_tokenizer(folder, loaded);
-  FOVEA_CHECK(tokenizer, "[model] ", folder, "/tokenizer.json: No such file\n"
+  FOVEA_CHECK(tokenizer, "[model] ", folder,
+              "/tokenizer.json: No such file\n"
               "hint: for CLIP's published vocabulary, copy data/tokenizers/clip/bpe_simple_vocab_16e6.txt there");
   auto transform = load_clip_transform(folder, loaded);
   const bool own = loaded.naming.layout == ModelLayout::fovea;
@@ -214,7 +215,8 @@ ClipFolder load_clip(const std::string& folder) {
   const auto* text = std::get_if<TextTransformerConfig>(&loaded.model.config.text);
   FOVEA_CHECK(loaded.naming.layout != ModelLayout::open_clip || text == nullptr ||
                   (text->pool == TextPool::eot && text->transformer.attention == ops::AttentionKind::causal),
-              "[model] ", folder, " was trained on padded captions (no_causal_mask, or a pool_type other than argmax); "
+              "[model] ", folder,
+              " was trained on padded captions (no_causal_mask, or a pool_type other than argmax); "
               "captions are not padded here");
   return {std::move(loaded.model), *std::move(tokenizer), *transform};
 }
@@ -231,7 +233,8 @@ void export_clip(const std::string& folder, ModelLayout layout, const ClipModel&
   if (layout == ModelLayout::hf) config = detail::to_hf_config(model.config);
   if (layout == ModelLayout::open_clip) {
     config = {{"model_cfg", detail::to_open_clip_config(model.config)}};
-    config["preprocess_cfg"] = transform != nullptr ? Json::parse(image::to_preprocess_cfg(*transform)) : Json::object();
+    config["preprocess_cfg"] =
+        transform != nullptr ? Json::parse(image::to_preprocess_cfg(*transform)) : Json::object();
   }
   make_folder(folder);
   const bool open_clip = layout == ModelLayout::open_clip;

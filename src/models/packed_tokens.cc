@@ -1,8 +1,9 @@
+#include "fovea/models/packed_tokens.h"
+
 #include <algorithm>
 #include <vector>
 
 #include "fovea/models/cbow.h"
-#include "fovea/models/packed_tokens.h"
 #include "fovea/models/text_transformer.h"
 
 namespace fovea::models {

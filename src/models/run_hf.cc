@@ -25,8 +25,8 @@ class Inputs {
     for (const auto& [name, tensor] : tensors) {
       if (std::find(known.begin(), known.end(), name) != known.end()) continue;
       const std::string nearest = nearest_name(name, known);
-      fail("[run_hf] the model has no input \"", name, "\"\nhint: ",
-           nearest.empty() ? "its first input is " + known.front() : "did you mean \"" + nearest + "\"?");
+      fail("[run_hf] the model has no input \"", name,
+           "\"\nhint: ", nearest.empty() ? "its first input is " + known.front() : "did you mean \"" + nearest + "\"?");
     }
   }
 
@@ -71,8 +71,8 @@ struct Texts {
     for (std::int64_t i = 0; i < ids.numel(); ++i) {
       const double id = ids.at(i), visible = mask == nullptr ? 1 : mask->at(i);
       FOVEA_CHECK(id >= 0 && id < static_cast<double>(vocabulary), "[run_hf] input_ids has ",
-                  static_cast<std::int64_t>(id), " at (", i / length, ", ", i % length, "), the model's vocabulary has ",
-                  vocabulary, " entries");
+                  static_cast<std::int64_t>(id), " at (", i / length, ", ", i % length,
+                  "), the model's vocabulary has ", vocabulary, " entries");
       FOVEA_CHECK(visible == 0 || visible == 1, "[run_hf] attention_mask has ", visible, " at (", i / length, ", ",
                   i % length, "), expected 0 or 1");
       padded_id[i] = static_cast<std::int32_t>(id);
@@ -128,8 +128,7 @@ Var image_features(const ClipModel& model, const Tensor& pixels, io::TensorMap& 
   const std::int64_t n = input.dim(0);
   const Var hidden = vit->hidden(input, nn::Ctx{});
   const Var features = projected(model.visual_projection, vit->pool(hidden, n, nn::Ctx{}));
-  outputs["vision_model_output.last_hidden_state"] =
-      hidden.value().reshape({n, vit->config.tokens(), vit->features()});
+  outputs["vision_model_output.last_hidden_state"] = hidden.value().reshape({n, vit->config.tokens(), vit->features()});
   outputs["vision_model_output.pooler_output"] = features.value();
   return features;
 }

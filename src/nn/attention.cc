@@ -5,14 +5,14 @@
 namespace fovea::nn {
 
 SeenTokens::SeenTokens(ops::AttentionKind kind, const PackedLayout& packed, const Tensor& query_rows) : layout(packed) {
-  FOVEA_CHECK(query_rows.shape() == Shape{packed.sequences()} && query_rows.dtype() == DType::i64, "[attention] rows are ",
-              to_string(query_rows.dtype()), " ", query_rows.shape(), ", expected i64 (", packed.sequences(),
-              ",): a token of each sequence");
+  FOVEA_CHECK(query_rows.shape() == Shape{packed.sequences()} && query_rows.dtype() == DType::i64,
+              "[attention] rows are ", to_string(query_rows.dtype()), " ", query_rows.shape(), ", expected i64 (",
+              packed.sequences(), ",): a token of each sequence");
   const auto* row = query_rows.data<std::int64_t>();
   std::vector<std::int64_t> lengths;
   for (std::int64_t b = 0; b < packed.sequences(); ++b) {
-    FOVEA_CHECK(row[b] >= packed.begin(b) && row[b] < packed.end(b), "[attention] row ", row[b], " is outside sequence ",
-                b, ", which has rows ", packed.begin(b), " to ", packed.end(b) - 1);
+    FOVEA_CHECK(row[b] >= packed.begin(b) && row[b] < packed.end(b), "[attention] row ", row[b],
+                " is outside sequence ", b, ", which has rows ", packed.begin(b), " to ", packed.end(b) - 1);
     lengths.push_back(kind == ops::AttentionKind::causal ? row[b] + 1 - packed.begin(b) : packed.length(b));
     all = all && lengths.back() == packed.length(b);
   }

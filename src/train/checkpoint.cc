@@ -72,8 +72,8 @@ TrainState parse_state(const std::string& folder) {
   FOVEA_CHECK(json.contains("files") && json["files"].is_object() && json.contains("state"), place,
               " has no \"files\" or no \"state\"");
   for (const char* file : {model_file, tensors_file}) {
-    FOVEA_CHECK(json["files"].value(file, "") == fingerprint_of_file(folder + "/" + file), "[checkpoint] ", folder, "/", file,
-                " is damaged: its fingerprint does not fit");
+    FOVEA_CHECK(json["files"].value(file, "") == fingerprint_of_file(folder + "/" + file), "[checkpoint] ", folder, "/",
+                file, " is damaged: its fingerprint does not fit");
   }
   TrainState state;
   io::detail::read_value(json["state"], state, io::detail::JsonPlace{place + ": ", "state"},
@@ -182,9 +182,7 @@ std::string Checkpoints::save(const TrainState& state, const std::vector<nn::Par
   return final_folder;
 }
 
-void Checkpoints::set_last(std::int64_t step) const {
-  io::write_file(folder_ + "/last", concat(prefix, step, "\n"));
-}
+void Checkpoints::set_last(std::int64_t step) const { io::write_file(folder_ + "/last", concat(prefix, step, "\n")); }
 
 std::optional<Checkpoint> Checkpoints::load_last() const {
   std::vector<std::int64_t> candidates = steps();

@@ -106,9 +106,8 @@ text::Tokenizer load_tokenizer(const std::string& path) {
 // A model folder with its weights.
 models::ClipFolder load_folder(const std::string& folder, const Config& config) {
   models::LoadedClip loaded = models::load_clip_model(folder, {}, precision(config.train));
-  std::optional<text::Tokenizer> tokenizer = config.data.tokenizer.empty()
-                                                 ? models::load_clip_tokenizer(folder, loaded)
-                                                 : load_tokenizer(config.data.tokenizer);
+  std::optional<text::Tokenizer> tokenizer = config.data.tokenizer.empty() ? models::load_clip_tokenizer(folder, loaded)
+                                                                           : load_tokenizer(config.data.tokenizer);
   FOVEA_CHECK(tokenizer, "[train] ", folder, " has no tokenizer\nhint: name one with data.tokenizer");
   const std::optional<image::TransformConfig> transform = models::load_clip_transform(folder, loaded);
   image::TransformConfig usual;

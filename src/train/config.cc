@@ -237,9 +237,8 @@ Json preset_description(const std::string& name) { return Json::parse(models::to
 Json& part_of(Json& json, const std::string& key, const Place& place) {
   if (json.is_object()) return json[key];
   if (!json.is_array()) place.fail_with(json, "an object, to set a part of it");
-  const auto element = std::find_if(json.begin(), json.end(), [&, i = 0](const Json&) mutable {
-    return std::to_string(i++) == key;
-  });
+  const auto element =
+      std::find_if(json.begin(), json.end(), [&, i = 0](const Json&) mutable { return std::to_string(i++) == key; });
   if (element == json.end()) place.fail_with(json, "a list with an element " + key);
   return *element;
 }
@@ -310,7 +309,8 @@ std::vector<std::string> different_keys(const Config& a, const Config& b) {
   Config first = a, second = b;
   // A file written before a key existed stands for its default.
   for (Config* config : {&first, &second})
-    config->data.transform = image::to_json(image::parse_transform_config(config->data.transform, {}, "data.transform"));
+    config->data.transform =
+        image::to_json(image::parse_transform_config(config->data.transform, {}, "data.transform"));
   std::vector<std::string> keys;
   add_different_keys(write_section(first), write_section(second), "", keys);
   return keys;

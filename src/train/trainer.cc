@@ -49,9 +49,16 @@ void refuse_old_run(const Config& config) {
 
 // Keys that may change when a run goes on: they change neither its weights nor its metrics.
 bool is_free(const std::string& key) {
-  static const std::set<std::string> free{
-      "output",           "data.workers",          "train.threads",    "train.save_minutes",  "train.save_steps",
-      "train.save_epochs", "train.keep_checkpoints", "train.max_bad_steps", "train.detect_anomaly", "eval.batch_size"};
+  static const std::set<std::string> free{"output",
+                                          "data.workers",
+                                          "train.threads",
+                                          "train.save_minutes",
+                                          "train.save_steps",
+                                          "train.save_epochs",
+                                          "train.keep_checkpoints",
+                                          "train.max_bad_steps",
+                                          "train.detect_anomaly",
+                                          "eval.batch_size"};
   return free.contains(key);
 }
 
@@ -232,8 +239,8 @@ bool Trainer::try_to_write_checkpoint() {
   } catch (const Error& error) {
     saved_at_ = monotonic_seconds();  // the next attempt comes at its time
     log::warning("no checkpoint of step ", state_.step, " could be saved; ",
-                 saved_step_ >= 0 ? concat("that of step ", saved_step_, " is still there, ") : "", "training goes on\n",
-                 error.what());
+                 saved_step_ >= 0 ? concat("that of step ", saved_step_, " is still there, ") : "",
+                 "training goes on\n", error.what());
     return false;
   }
 }
@@ -278,8 +285,8 @@ void Trainer::make_schedule(std::int64_t total) {
   const auto cooldown = static_cast<std::int64_t>(c.cooldown_epochs * static_cast<double>(steps_per_epoch_) + 0.5);
   FOVEA_CHECK(cooldown <= total, "[train] schedule.cooldown_epochs is ", c.cooldown_epochs, ", the whole run has ",
               static_cast<double>(total) / static_cast<double>(steps_per_epoch_), " epochs");
-  schedule_ = {schedule_kind(c.kind), config_.optim.lr, c.warmup(total), total, cooldown, c.cooldown_end,
-               c.cooldown_power};
+  schedule_ = {schedule_kind(c.kind), config_.optim.lr, c.warmup(total), total, cooldown,
+               c.cooldown_end,        c.cooldown_power};
 }
 
 void Trainer::go_to_step(std::int64_t step) {
@@ -442,8 +449,9 @@ void Trainer::check_first_loss(const StepResult& result, std::int64_t samples) c
   log::info("first loss ", rounded(loss, 4), "; guessing among ", samples, " gives ", rounded(expected, 4));
   constexpr double low_share = 0.5, above = 4;
   if (loss < low_share * expected || loss > expected + above) {
-    log::warning("the first loss is far from that of an untrained model: data, normalisation or temperature may be "
-                 "wrong");
+    log::warning(
+        "the first loss is far from that of an untrained model: data, normalisation or temperature may be "
+        "wrong");
   }
 }
 

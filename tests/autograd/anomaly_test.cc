@@ -46,7 +46,8 @@ TEST(DetectAnomalyTest, FindsWhatOnlyTheBackwardPassMakes) {
   EXPECT_TRUE(found.in_backward);
   EXPECT_TRUE(found.of_parameter);
   EXPECT_EQ(found.element, 1);
-  EXPECT_EQ(to_string(found), "[anomaly] the backward pass of [sqrt] with tower.fc.weight gives inf at element 1 of (2,)");
+  EXPECT_EQ(to_string(found),
+            "[anomaly] the backward pass of [sqrt] with tower.fc.weight gives inf at element 1 of (2,)");
 }
 
 TEST(DetectAnomalyTest, SaysWhenTheInputWasNotFiniteAlready) {

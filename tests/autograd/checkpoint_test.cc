@@ -111,7 +111,9 @@ TEST(Checkpoint, Nests) {
     const auto layer = [weight](std::span<const Var> v) { return ops::linear(v[0], weight, {}, Activation::gelu); };
     const auto two = [layer](std::span<const Var> v) { return checkpoint(layer, {checkpoint(layer, {v[0]})}); };
     const auto plain = [layer](std::span<const Var> v) { return layer(std::vector<Var>{layer(v)}); };
-    backward(ops::sum(depth == 0 ? plain(std::vector<Var>{x}) : depth == 1 ? two(std::vector<Var>{x}) : checkpoint(two, {x})));
+    backward(ops::sum(depth == 0   ? plain(std::vector<Var>{x})
+                      : depth == 1 ? two(std::vector<Var>{x})
+                                   : checkpoint(two, {x})));
     return std::vector<Tensor>{x.grad(), weight.grad()};
   };
   for (const int depth : {1, 2}) {
@@ -133,7 +135,8 @@ TEST(Checkpoint, TakesOneValueTwiceAndValuesItDoesNotUse) {
 TEST(Checkpoint, NoticesInputsThatWereChanged) {
   Tensor values = full({2, 3}, 1);
   const Var weight(full({4, 3}, 2), true);
-  const Var y = ops::sum(checkpoint([weight](std::span<const Var> in) { return ops::linear(in[0], weight); }, {Var(values)}));
+  const Var y =
+      ops::sum(checkpoint([weight](std::span<const Var> in) { return ops::linear(in[0], weight); }, {Var(values)}));
   values.fill(3);
   EXPECT_NE(tests::error_of([&] { backward(y); }).find("was changed in place"), std::string::npos);
 }

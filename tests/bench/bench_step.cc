@@ -40,13 +40,14 @@ struct Options {
   }
 };
 
-nn::TransformerConfig transformer(std::int64_t width, std::int64_t layers, std::int64_t heads, ops::AttentionKind kind) {
+nn::TransformerConfig transformer(std::int64_t width, std::int64_t layers, std::int64_t heads,
+                                  ops::AttentionKind kind) {
   return {width, layers, heads, 4 * width, Activation::gelu, kind, 1e-5};
 }
 
 // A ViT and a text transformer, both with exact GELU.
-models::ClipConfig clip(std::int64_t image, std::int64_t patch, nn::TransformerConfig vision, nn::TransformerConfig text,
-                        std::int64_t vocabulary, std::int64_t context, std::int64_t embed) {
+models::ClipConfig clip(std::int64_t image, std::int64_t patch, nn::TransformerConfig vision,
+                        nn::TransformerConfig text, std::int64_t vocabulary, std::int64_t context, std::int64_t embed) {
   models::ClipConfig config;
   config.image = models::VisionTransformerConfig{image, patch, vision};
   config.text = models::TextTransformerConfig{vocabulary, context, text};
@@ -69,7 +70,8 @@ models::ClipConfig clip_config(const std::string& preset) {
 template <class Model>
 class Stepper {
  public:
-  Stepper(Model model, const Options& options) : model_(std::move(model)), store_(nn::collect(model_)), options_(options) {}
+  Stepper(Model model, const Options& options)
+      : model_(std::move(model)), store_(nn::collect(model_)), options_(options) {}
 
   // Milliseconds of each step after the first two, which fill caches and allocate.
   template <class Backward>
@@ -103,9 +105,11 @@ data::Batch random_batch(const models::ClipConfig& config, std::int64_t size, st
   batch.tokens = Tensor({size * length}, DType::i32);
   Rng rng(seed);
   for (std::int64_t i = 0; i < size * length; ++i) {
-    const std::int64_t place = i % length, word = 1 + static_cast<std::int64_t>(rng.uniform() * static_cast<double>(vocabulary - 3));
-    batch.tokens.mutable_data<std::int32_t>()[i] =
-        static_cast<std::int32_t>(place == 0 ? vocabulary - 2 : place == length - 1 ? vocabulary - 1 : word);
+    const std::int64_t place = i % length,
+                       word = 1 + static_cast<std::int64_t>(rng.uniform() * static_cast<double>(vocabulary - 3));
+    batch.tokens.mutable_data<std::int32_t>()[i] = static_cast<std::int32_t>(place == 0            ? vocabulary - 2
+                                                                             : place == length - 1 ? vocabulary - 1
+                                                                                                   : word);
   }
   batch.sample_ids.resize(static_cast<std::size_t>(size));
   std::iota(batch.sample_ids.begin(), batch.sample_ids.end(), 0);
@@ -124,11 +128,14 @@ double transformer_flops(const nn::TransformerConfig& c, std::int64_t length, bo
 double clip_flops(const models::ClipConfig& config, std::int64_t pairs, std::int64_t length, bool saving) {
   const auto& vision = std::get<models::VisionTransformerConfig>(config.image);
   const auto& text = std::get<models::TextTransformerConfig>(config.text);
-  const double patches = models::VisionTransformer::flops(vision) - nn::Transformer::flops(vision.transformer, 1, vision.tokens());
-  const double projections = 2.0 * static_cast<double>(config.embed * (vision.transformer.width + text.transformer.width));
+  const double patches =
+      models::VisionTransformer::flops(vision) - nn::Transformer::flops(vision.transformer, 1, vision.tokens());
+  const double projections =
+      2.0 * static_cast<double>(config.embed * (vision.transformer.width + text.transformer.width));
   const auto n = static_cast<double>(pairs);
   return n * (patches + transformer_flops(vision.transformer, vision.tokens(), saving) +
-              transformer_flops(text.transformer, length, saving) + projections + 2 * n * static_cast<double>(config.embed));
+              transformer_flops(text.transformer, length, saving) + projections +
+              2 * n * static_cast<double>(config.embed));
 }
 
 struct Measured {
@@ -140,7 +147,8 @@ Measured measure_clip(const Options& options) {
   const models::ClipConfig config = clip_config(options.preset);
   const std::int64_t context = models::TextTower::context(config.text);
   const std::int64_t length = options.saving() && options.tokens > 0 ? options.tokens : context;
-  FOVEA_CHECK(length >= 2 && length <= context, "[bench_step] captions of ", length, " tokens, expected 2 to ", context);
+  FOVEA_CHECK(length >= 2 && length <= context, "[bench_step] captions of ", length, " tokens, expected 2 to ",
+              context);
   FOVEA_CHECK(options.batch % options.accum_freq == 0, "[bench_step] a batch of ", options.batch,
               " does not divide into ", options.accum_freq, " micro-batches");
   const std::int64_t micro = options.batch / options.accum_freq;
@@ -185,17 +193,19 @@ double peak(int threads) {
 }
 
 void print(const Options& options, Measured measured) {
-  std::nth_element(measured.times.begin(), measured.times.begin() + static_cast<std::ptrdiff_t>(measured.times.size() / 2),
+  std::nth_element(measured.times.begin(),
+                   measured.times.begin() + static_cast<std::ptrdiff_t>(measured.times.size() / 2),
                    measured.times.end());
   const double ms = measured.times[measured.times.size() / 2], rate = measured.flops / ms * 1e3;
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   const double rss = static_cast<double>(usage.ru_maxrss) / 1024;
   const char* format =
-      options.json ? "{\"preset\": \"%s\", \"batch\": %lld, \"threads\": %d, \"isa\": \"%s\", \"step_ms\": %.3f, "
-                     "\"pairs_per_s\": %.2f, \"gflops\": %.2f, \"peak_fraction\": %.4f, \"peak_rss_mb\": %.1f}\n"
-                   : "%s, batch %lld, %d threads, %s: %.3f ms a step, %.2f pairs/s, %.2f GFLOP/s, %.4f of the FMA peak, "
-                     "at most %.1f MB resident\n";
+      options.json
+          ? "{\"preset\": \"%s\", \"batch\": %lld, \"threads\": %d, \"isa\": \"%s\", \"step_ms\": %.3f, "
+            "\"pairs_per_s\": %.2f, \"gflops\": %.2f, \"peak_fraction\": %.4f, \"peak_rss_mb\": %.1f}\n"
+          : "%s, batch %lld, %d threads, %s: %.3f ms a step, %.2f pairs/s, %.2f GFLOP/s, %.4f of the FMA peak, "
+            "at most %.1f MB resident\n";
   std::printf(format, options.preset.c_str(), static_cast<long long>(options.batch), options.threads,
               cpu::to_string(cpu::active_isa()).c_str(), ms, static_cast<double>(options.batch) / ms * 1e3, rate * 1e-9,
               rate / peak(options.threads), rss);

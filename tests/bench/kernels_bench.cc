@@ -29,8 +29,8 @@ void gemm(benchmark::State& state) {
   const Tensor a = random_normal({m, k}, RngKey{1}), b = random_normal({k, n}, RngKey{2});
   Tensor c({m, n});
   for (auto _ : state) {
-    kernels::gemm_f32(m, n, k, {a.data<float>(), ta ? m : k, ta}, {b.data<float>(), tb ? k : n, tb}, c.mutable_data<float>(),
-                      n);
+    kernels::gemm_f32(m, n, k, {a.data<float>(), ta ? m : k, ta}, {b.data<float>(), tb ? k : n, tb},
+                      c.mutable_data<float>(), n);
   }
   report(state, 2.0 * static_cast<double>(m * n * k));
 }
@@ -44,8 +44,16 @@ BENCHMARK(gemm)
 
 // extent, channels, filters, filter size, stride; batch 64.
 kernels::Conv2dShape conv_shape(const benchmark::State& state) {
-  return {64, state.range(0), state.range(0), state.range(1), state.range(2), state.range(3), state.range(3),
-          state.range(4), state.range(3) / 2, 1};
+  return {64,
+          state.range(0),
+          state.range(0),
+          state.range(1),
+          state.range(2),
+          state.range(3),
+          state.range(3),
+          state.range(4),
+          state.range(3) / 2,
+          1};
 }
 void conv(benchmark::State& state) {
   const auto s = conv_shape(state);
@@ -73,7 +81,11 @@ void conv_weight_grad(benchmark::State& state) {
   report(state, 2.0 * static_cast<double>(s.pixels() * s.o * s.filter_size()));
 }
 void conv_shapes(benchmark::internal::Benchmark* b) {
-  b->Args({16, 32, 32, 3, 1})->Args({16, 32, 64, 3, 2})->Args({8, 64, 64, 3, 1})->Args({56, 64, 64, 3, 1})->UseRealTime();
+  b->Args({16, 32, 32, 3, 1})
+      ->Args({16, 32, 64, 3, 2})
+      ->Args({8, 64, 64, 3, 1})
+      ->Args({56, 64, 64, 3, 1})
+      ->UseRealTime();
 }
 BENCHMARK(conv)->Apply(conv_shapes);
 BENCHMARK(conv_input_grad)->Apply(conv_shapes);

@@ -55,17 +55,17 @@ TEST(FolderTable, NamesAreCaptionsOtherwise) {
   const TempFolder folder;
   touch(folder, "sea_lions/1.png"), touch(folder, "dogs/2.png"), touch(folder, "dogs/big/red-dog_3.png");
   touch(folder, "a_cat.jpg"), touch(folder, ".hidden.png"), touch(folder, ".git/x.png");
-  EXPECT_EQ(rows_of(read_folder(folder.path())),
-            (Rows{"a_cat.jpg|a cat", "dogs/2.png|dogs", "dogs/big/red-dog_3.png|red dog 3", "sea_lions/1.png|sea lions"}));
+  EXPECT_EQ(
+      rows_of(read_folder(folder.path())),
+      (Rows{"a_cat.jpg|a cat", "dogs/2.png|dogs", "dogs/big/red-dog_3.png|red dog 3", "sea_lions/1.png|sea lions"}));
 }
 
 TEST(FolderTable, FoldersNameTheSplits) {
   const TempFolder folder;
   touch(folder, "train/dogs/1.png"), touch(folder, "train/dogs/2.png"), touch(folder, "test/dogs/3.png");
   touch(folder, "test/a_cat.png");
-  EXPECT_EQ(rows_of(read_folder(folder.path())),
-            (Rows{"test/a_cat.png|a cat|test", "test/dogs/3.png|dogs|test", "train/dogs/1.png|dogs|train",
-                  "train/dogs/2.png|dogs|train"}));
+  EXPECT_EQ(rows_of(read_folder(folder.path())), (Rows{"test/a_cat.png|a cat|test", "test/dogs/3.png|dogs|test",
+                                                       "train/dogs/1.png|dogs|train", "train/dogs/2.png|dogs|train"}));
   EXPECT_EQ(split_names(folder.path(), "split"), (std::vector<std::string>{"test", "train"}));
   DatasetOptions options;
   options.split = "train";
@@ -103,7 +103,8 @@ TEST(FolderTable, NoPicturesIsAnError) {
   const TempFolder folder;
   EXPECT_EQ(error_of([&] { read_folder(folder.path()); }), "[folder] no PNG or JPEG picture in " + folder.path());
   touch(folder, "a.webp");
-  EXPECT_NE(error_of([&] { ImageTextDataset(folder.path(), {}); }).find("hint: " + folder / "a.webp"), std::string::npos);
+  EXPECT_NE(error_of([&] { ImageTextDataset(folder.path(), {}); }).find("hint: " + folder / "a.webp"),
+            std::string::npos);
 }
 
 TEST(FolderTable, WithoutSplitsAllRowsAreUsed) {
@@ -111,7 +112,8 @@ TEST(FolderTable, WithoutSplitsAllRowsAreUsed) {
   touch(folder, "a.png");
   DatasetOptions options;
   options.split = "train";
-  EXPECT_NE(error_of([&] { ImageTextDataset(folder.path(), options); }).find("when split_column is empty"), std::string::npos);
+  EXPECT_NE(error_of([&] { ImageTextDataset(folder.path(), options); }).find("when split_column is empty"),
+            std::string::npos);
   options.split = options.split_column = "";
   EXPECT_EQ(ImageTextDataset(folder.path(), options).eval_text(0), "a");
 }

@@ -340,8 +340,8 @@ TEST_F(Programs, RunHfGivesTheOriginalNumbers) {
   const std::string model = std::string(FOVEA_SOURCE_DIR) + "/tests/golden/published/hf_quick_gelu";
   const testing::Golden golden(model + "/outputs.safetensors");
   for (const bool f64 : {true, false}) {
-    std::vector<std::string> arguments{model, "--inputs", model + "/inputs.safetensors", "--outputs", folder_ / "out",
-                                       "--grad", "--threads", "1"};
+    std::vector<std::string> arguments{
+        model, "--inputs", model + "/inputs.safetensors", "--outputs", folder_ / "out", "--grad", "--threads", "1"};
     if (f64) arguments.insert(arguments.end(), {"--precision", "f64", "--layout", "hf"});
     const Outcome done = run("run_hf", arguments);
     ASSERT_EQ(done.exit_code, 0) << done.errors;
@@ -354,8 +354,9 @@ TEST_F(Programs, RunHfGivesTheOriginalNumbers) {
     }
   }
   expect_refused(run("run_hf", {model, "--inputs", folder_ / "missing", "--outputs", folder_ / "out"}), "missing");
-  expect_refused(run("run_hf", {folder_ / "no", "--inputs", model + "/inputs.safetensors", "--outputs", folder_ / "out"}),
-                 "no is not a folder");
+  expect_refused(
+      run("run_hf", {folder_ / "no", "--inputs", model + "/inputs.safetensors", "--outputs", folder_ / "out"}),
+      "no is not a folder");
   EXPECT_NE(run("run_hf", {model}).exit_code, 0);
 }
 

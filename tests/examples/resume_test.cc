@@ -22,9 +22,7 @@ namespace fs = std::filesystem;
 
 bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 void sleep_for(double seconds) { std::this_thread::sleep_for(std::chrono::duration<double>(seconds)); }
-double now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 class TrainingProcess : public ::testing::Test {
  protected:
@@ -45,8 +43,8 @@ class TrainingProcess : public ::testing::Test {
   }
 
   pid_t start(const std::string& output, std::vector<std::string> more = {}) const {
-    std::vector<std::string> arguments{FOVEA_PROGRAMS_DIR "/train_clip", "--config", folder_ / "config.json",
-                                       "--output", output, "--threads", "1"};
+    std::vector<std::string> arguments{
+        FOVEA_PROGRAMS_DIR "/train_clip", "--config", folder_ / "config.json", "--output", output, "--threads", "1"};
     arguments.insert(arguments.end(), more.begin(), more.end());
     std::vector<char*> raw;
     for (std::string& argument : arguments) raw.push_back(argument.data());
@@ -69,9 +67,7 @@ class TrainingProcess : public ::testing::Test {
     return wait_for(start(output, std::move(more)));
   }
   std::string errors() const { return io::read_file(folder_ / "errors"); }
-  static std::string weights(const std::string& output) {
-    return io::read_file(output + "/model/model.safetensors");
-  }
+  static std::string weights(const std::string& output) { return io::read_file(output + "/model/model.safetensors"); }
   // metrics.jsonl without what depends on the clock.
   static std::vector<nlohmann::json> metrics(const std::string& output) {
     std::istringstream in(io::read_file(output + "/metrics.jsonl"));
@@ -149,8 +145,7 @@ TEST_F(TrainingProcess, SavesAndEndsWellWhenAskedToStop) {
     ::kill(child, signal);
     ASSERT_EQ(wait_for(child), 0) << errors();
     if (signal == SIGINT) {
-      EXPECT_TRUE(contains(errors(), concat("to go on: train_clip --output ", output, " --resume latest")))
-          << errors();
+      EXPECT_TRUE(contains(errors(), concat("to go on: train_clip --output ", output, " --resume latest"))) << errors();
       EXPECT_FALSE(fs::exists(output + "/model"));
       continue;
     }

@@ -165,8 +165,8 @@ TEST(ErrorsPage, HasEveryPlace) {
 TEST(ErrorsPage, HasEveryMessageThatUsersMeet) {
   const std::string page = read(root / "docs/errors.md");
   int count = 0;
-  for (const char* folder : {"src/data", "src/eval", "src/image", "src/io", "src/models", "src/nn", "src/text",
-                             "src/train", "examples"}) {
+  for (const char* folder :
+       {"src/data", "src/eval", "src/image", "src/io", "src/models", "src/nn", "src/text", "src/train", "examples"}) {
     for (const fs::path& file : sources(folder)) {
       for (const std::string& message : messages(read(file))) {
         ++count;

@@ -35,11 +35,14 @@ void expect_equal_to_reference(const Conv2dShape& s, bool accumulate, const std:
   kernels::conv2d_f32(s, a.x.data<float>(), a.w.data<float>(), a.bias.data<float>(), a.y.mutable_data<float>());
   kernels::conv2d_input_grad_f32(s, a.dy.data<float>(), a.w.data<float>(), a.dx.mutable_data<float>(), accumulate);
   kernels::conv2d_weight_grad_f32(s, a.x.data<float>(), a.dy.data<float>(), a.dw.mutable_data<float>(), accumulate);
-  kernels::conv2d_reference(s, b.x.data<double>(), b.w.data<double>(), b.bias.data<double>(), b.y.mutable_data<double>());
-  kernels::conv2d_input_grad_reference(s, b.dy.data<double>(), b.w.data<double>(), b.dx.mutable_data<double>(), accumulate);
-  kernels::conv2d_weight_grad_reference(s, b.x.data<double>(), b.dy.data<double>(), b.dw.mutable_data<double>(), accumulate);
-  const std::string where = concat(isa, " n=", s.n, " h=", s.h, " w=", s.w, " c=", s.c, " o=", s.o, " k=", s.kh, "x", s.kw,
-                                   " stride=", s.stride, " padding=", s.padding, " groups=", s.groups);
+  kernels::conv2d_reference(s, b.x.data<double>(), b.w.data<double>(), b.bias.data<double>(),
+                            b.y.mutable_data<double>());
+  kernels::conv2d_input_grad_reference(s, b.dy.data<double>(), b.w.data<double>(), b.dx.mutable_data<double>(),
+                                       accumulate);
+  kernels::conv2d_weight_grad_reference(s, b.x.data<double>(), b.dy.data<double>(), b.dw.mutable_data<double>(),
+                                        accumulate);
+  const std::string where = concat(isa, " n=", s.n, " h=", s.h, " w=", s.w, " c=", s.c, " o=", s.o, " k=", s.kh, "x",
+                                   s.kw, " stride=", s.stride, " padding=", s.padding, " groups=", s.groups);
   EXPECT_LT(testing::relative_error(a.y, b.y, 1e-6), 1e-5) << "forward " << where;
   EXPECT_LT(testing::relative_error(a.dx, b.dx, 1e-6), 1e-5) << "input gradient " << where;
   EXPECT_LT(testing::relative_error(a.dw, b.dw, 1e-6), 1e-5) << "weight gradient " << where;

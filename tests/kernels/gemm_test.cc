@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <Eigen/Dense>
-
 #include <array>
 
 #include "fovea/kernels/gemm_reference.h"
@@ -17,8 +16,8 @@ namespace {
 Tensor normal(Shape shape, std::uint64_t seed) { return random_normal(shape, RngKey{seed}); }
 
 // Product by gemm_f32 and by the f64 reference on the same numbers; the relative error between them.
-double product_error(std::int64_t m, std::int64_t n, std::int64_t k, bool ta, bool tb, Activation activation, bool extras,
-                     bool accumulate) {
+double product_error(std::int64_t m, std::int64_t n, std::int64_t k, bool ta, bool tb, Activation activation,
+                     bool extras, bool accumulate) {
   const Tensor a = normal(ta ? Shape{k, m} : Shape{m, k}, 1), b = normal(tb ? Shape{n, k} : Shape{k, n}, 2);
   const Tensor bias = normal({n}, 3), residual = normal({m, n}, 4);
   Tensor c = normal({m, n}, 5), pre = zeros({m, n});
@@ -32,10 +31,10 @@ double product_error(std::int64_t m, std::int64_t n, std::int64_t k, bool ta, bo
     wide.bias = wide_bias.data<double>(), wide.preactivation = wide_pre.mutable_data<double>();
     wide.residual = wide_residual.data<double>();
   }
-  kernels::gemm_f32(m, n, k, {a.data<float>(), ta ? m : k, ta}, {b.data<float>(), tb ? k : n, tb}, c.mutable_data<float>(), n,
-                    e);
-  kernels::gemm_reference<double>(m, n, k, {wide_a.data<double>(), ta ? m : k, ta}, {wide_b.data<double>(), tb ? k : n, tb},
-                                  wide_c.mutable_data<double>(), n, wide);
+  kernels::gemm_f32(m, n, k, {a.data<float>(), ta ? m : k, ta}, {b.data<float>(), tb ? k : n, tb},
+                    c.mutable_data<float>(), n, e);
+  kernels::gemm_reference<double>(m, n, k, {wide_a.data<double>(), ta ? m : k, ta},
+                                  {wide_b.data<double>(), tb ? k : n, tb}, wide_c.mutable_data<double>(), n, wide);
   return std::max(testing::relative_error(c, wide_c, 1e-6), testing::relative_error(pre, wide_pre, 1e-6));
 }
 
@@ -54,8 +53,10 @@ TEST(Gemm, EqualsTheReferenceAtEveryTailInAllTransposes) {
 TEST(Gemm, EqualsTheReferenceAcrossBlocks) {
   testing::for_each_isa([](const std::string& isa) {
     for (int transposes = 0; transposes < 4; ++transposes) {
-      EXPECT_LT(product_error(203, 67, 1100, transposes & 1, transposes & 2, Activation::gelu, true, false), 1e-5) << isa;
-      EXPECT_LT(product_error(203, 67, 1100, transposes & 1, transposes & 2, Activation::none, false, true), 1e-5) << isa;
+      EXPECT_LT(product_error(203, 67, 1100, transposes & 1, transposes & 2, Activation::gelu, true, false), 1e-5)
+          << isa;
+      EXPECT_LT(product_error(203, 67, 1100, transposes & 1, transposes & 2, Activation::none, false, true), 1e-5)
+          << isa;
     }
   });
 }

@@ -91,7 +91,8 @@ void expect_parity(const std::string& name, DType dtype, bool training, const st
 
 void expect_parity_everywhere(const std::string& name, bool training = false) {
   expect_parity(name, DType::f64, training, name + " f64");
-  testing::for_each_isa([&](const std::string& isa) { expect_parity(name, DType::f32, training, name + " f32 " + isa); });
+  testing::for_each_isa(
+      [&](const std::string& isa) { expect_parity(name, DType::f32, training, name + " f32 " + isa); });
 }
 
 TEST(ClipGolden, VisionTransformerWithQuickGelu) { expect_parity_everywhere("clip_vit_quick_gelu"); }
@@ -122,7 +123,8 @@ TEST(ClipGolden, TwentyStepsOfAdamW) {
     }
     const io::TensorMap final_values = golden.with_prefix("final.");
     for (const nn::ParamEntry& entry : loaded.entries) {
-      const double error = testing::relative_error(nn::to_file_layout(entry, entry.value()), final_values.at(entry.path), 1e-3);
+      const double error =
+          testing::relative_error(nn::to_file_layout(entry, entry.value()), final_values.at(entry.path), 1e-3);
       EXPECT_LE(error, dtype == DType::f32 ? 1e-3 : 1e-7) << entry.path;
     }
   }

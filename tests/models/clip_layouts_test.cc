@@ -157,14 +157,16 @@ TEST(ClipLayouts, ConfigurationsOfHuggingFaceAreChecked) {
   expect_contains(error(R"("text_config": {"hidden_size": "16"})"),
                   "config.json: text_config.hidden_size is \"16\", expected a whole number");
   expect_contains(error(R"("vision_config": {"num_channels": 1})"), "vision_config.num_channels is 1, expected 3");
-  expect_contains(error(R"("vision_config": {"image_size": [8, 9]})"), "vision_config.image_size is [8,9], expected a square");
+  expect_contains(error(R"("vision_config": {"image_size": [8, 9]})"),
+                  "vision_config.image_size is [8,9], expected a square");
   expect_contains(error(R"("text_config": {"hidden_act": "mish"})"), "expected one of quick_gelu, gelu, ");
   expect_contains(error(R"("text_config": {"layer_norm_eps": 0})"), "text_config.layer_norm_eps is 0");
   expect_contains(error(R"("text_config": [])"), "text_config is [], expected an object");
   expect_contains(error(R"("text_config": {"hidden_size": 10, "num_attention_heads": 3})"),
                   "width 10 is not a multiple of 3 heads\nin ");
   // An older "text_config_dict" stands in the place of text_config.
-  expect_contains(error(R"("text_config": {}, "text_config_dict": {"hidden_size": 0})"), "text_config_dict.hidden_size is 0");
+  expect_contains(error(R"("text_config": {}, "text_config_dict": {"hidden_size": 0})"),
+                  "text_config_dict.hidden_size is 0");
 }
 
 TEST(ClipLayouts, OptionsOfOpenClipThatAreMissingAreRefused) {
@@ -172,7 +174,8 @@ TEST(ClipLayouts, OptionsOfOpenClipThatAreMissingAreRefused) {
     return config_error("open_clip_config.json", R"({"model_cfg": {"embed_dim": 8, "vision_cfg": {)" + vision +
                                                      R"(}, "text_cfg": {)" + text + "}" + more + "}}");
   };
-  expect_contains(error(R"("timm_model_name": "vit_base")", ""), "model_cfg.vision_cfg.timm_model_name is \"vit_base\"");
+  expect_contains(error(R"("timm_model_name": "vit_base")", ""),
+                  "model_cfg.vision_cfg.timm_model_name is \"vit_base\"");
   expect_contains(error(R"("pool_type": "avg")", ""), "vision_cfg.pool_type is \"avg\", expected \"tok\"");
   expect_contains(error(R"("attentional_pool": true)", ""), "vision_cfg.attentional_pool is true");
   expect_contains(error(R"("ls_init_value": 0.1)", ""), "vision_cfg.ls_init_value is 0.1");

@@ -20,7 +20,9 @@ using tests::error_of;
 
 const std::string published = std::string(FOVEA_SOURCE_DIR) + "/tests/golden/published/";
 
-io::TensorMap inputs_of(const std::string& name) { return io::load_safetensors(published + name + "/inputs.safetensors"); }
+io::TensorMap inputs_of(const std::string& name) {
+  return io::load_safetensors(published + name + "/inputs.safetensors");
+}
 
 // Those of the published class; some of its outputs have no counterpart in open_clip.
 void expect_parity(const std::string& name, DType precision, const std::string& where) {
@@ -76,7 +78,9 @@ TEST(RunHf, PicturesOrTextsAloneGiveTheirEmbeddings) {
   const io::TensorMap some = run_hf(folder, inputs);
   EXPECT_EQ(some.at("logits_per_image").shape(), (Shape{2, 4}));
   EXPECT_FALSE(some.contains("loss"));
-  EXPECT_NE(error_of([&] { run_hf(folder, inputs, {DType::f32, true, {}}); }).find("2 pictures and 4 texts"),
+  EXPECT_NE(error_of([&] {
+              run_hf(folder, inputs, {DType::f32, true, {}});
+            }).find("2 pictures and 4 texts"),
             std::string::npos);
 }
 
@@ -111,12 +115,15 @@ TEST(RunHf, InputsThatDoNotFitAreRefused) {
   expect(error_with("input_ids", full({4, 10}, 50, DType::i64)), "50 at (0, 0), the model's vocabulary has 50 entries");
   expect(error_with("input_ids", full({4, 10}, -1, DType::i64)), "-1 at (0, 0)");
   expect(error_with("input_ids", zeros({4, 10})), "input_ids is f32");
-  expect(error_with("attention_mask", zeros({4, 9}, DType::i64)), "attention_mask is (4, 9), expected the shape (4, 10)");
+  expect(error_with("attention_mask", zeros({4, 9}, DType::i64)),
+         "attention_mask is (4, 9), expected the shape (4, 10)");
   expect(error_with("attention_mask", full({4, 10}, 2, DType::i64)), "attention_mask has 2 at (0, 0)");
   expect(error_with("attention_maks", zeros({4, 10}, DType::i64)), "did you mean \"attention_mask\"?");
   expect(error_of([&] { run_hf(folder, {}); }), "there is no input");
   expect(error_of([&] { run_hf(folder, {{"attention_mask", zeros({4, 10}, DType::i64)}}); }), "without input_ids");
-  expect(error_of([&] { run_hf(folder, {{"pixel_values", inputs.at("pixel_values")}}, {DType::f32, true, {}}); }),
+  expect(error_of([&] {
+           run_hf(folder, {{"pixel_values", inputs.at("pixel_values")}}, {DType::f32, true, {}});
+         }),
          "gradients need a loss, which needs both");
   expect(error_of([&] { run_hf(folder, inputs, {DType::bf16, false, {}}); }), "precision is bf16");
 }

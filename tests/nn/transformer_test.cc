@@ -100,7 +100,9 @@ TEST(Transformer, RefusesRowsOfOtherSequences) {
   const Transformer transformer(tiny(ops::AttentionKind::full, Activation::gelu), TransformerInit::pytorch, init);
   const auto error = [&](const std::vector<std::int64_t>& rows) {
     const auto count = static_cast<std::int64_t>(rows.size());
-    return tests::error_of([&] { transformer(zeros({5, 4}), lengths({3, 2}), from_values<std::int64_t>({count}, rows)); });
+    return tests::error_of([&] {
+      transformer(zeros({5, 4}), lengths({3, 2}), from_values<std::int64_t>({count}, rows));
+    });
   };
   EXPECT_EQ(error({0, 2}), "[attention] row 2 is outside sequence 1, which has rows 3 to 4");
   EXPECT_EQ(error({0}), "[attention] rows are i64 (1,), expected i64 (2,): a token of each sequence");

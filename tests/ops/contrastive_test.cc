@@ -167,9 +167,9 @@ TEST(PairSigmoidOp, IsTheSumOverStoredLogits) {
 
 TEST(PairSigmoidOp, Gradients) {
   for (const std::int64_t offset : {0, 2}) {
-    const auto result = testing::check_op(
-        [&](std::span<const Var> in) { return pair_sigmoid(in[0], in[1], in[2], in[3], offset); },
-        testing::normal_inputs({{5, 4}, {7, 4}, {}, {}}));
+    const auto result =
+        testing::check_op([&](std::span<const Var> in) { return pair_sigmoid(in[0], in[1], in[2], in[3], offset); },
+                          testing::normal_inputs({{5, 4}, {7, 4}, {}, {}}));
     EXPECT_TRUE(result) << result.message;
   }
 }

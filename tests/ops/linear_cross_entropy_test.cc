@@ -120,15 +120,16 @@ TEST(LinearCrossEntropy, MemoryStaysBelowTheLogits) {
 
 TEST(LinearCrossEntropy, RefusesWhatDoesNotFit) {
   const auto error = [](const Shape& x, const Shape& weight, const CrossEntropyOptions& options = {}) {
-    return tests::error_of([&] { linear_cross_entropy(zeros(x), zeros(weight), {}, zeros({x[0]}, DType::i64), options); });
+    return tests::error_of(
+        [&] { linear_cross_entropy(zeros(x), zeros(weight), {}, zeros({x[0]}, DType::i64), options); });
   };
-  EXPECT_EQ(error({3, 4}, {5, 6}),
-            "[linear_cross_entropy] input is (3, 4), weight (5, 6), expected (T, D) and (V, D)");
+  EXPECT_EQ(error({3, 4}, {5, 6}), "[linear_cross_entropy] input is (3, 4), weight (5, 6), expected (T, D) and (V, D)");
   EXPECT_NE(error({3, 4}, {5, 4}, {.reduction = Reduction::none}).find("no gradient before its own is known"),
             std::string::npos);
   EXPECT_NE(error({3, 4}, {0, 4}).find("at least one class"), std::string::npos);
-  EXPECT_NE(tests::error_of([] { linear_cross_entropy(zeros({1, 4}), zeros({5, 4}), {}, targets_of({5})); })
-                .find("target of row 0 is 5"),
+  EXPECT_NE(tests::error_of([] {
+              linear_cross_entropy(zeros({1, 4}), zeros({5, 4}), {}, targets_of({5}));
+            }).find("target of row 0 is 5"),
             std::string::npos);
 }
 

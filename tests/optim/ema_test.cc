@@ -34,8 +34,8 @@ TEST(Ema, EqualsTimm) {
       }
       const Tensor weight = warmup ? numbers({5.670339070170956, -9.340678140341913, 0.1310555606342832}, dtype)
                                    : numbers({5.61664, -9.23328, 0.14157333333333333}, dtype);
-      const Tensor running = warmup ? numbers({5.990675287159284, -0.6703390701709561}, dtype)
-                                    : numbers({5.94168, -0.61664}, dtype);
+      const Tensor running =
+          warmup ? numbers({5.990675287159284, -0.6703390701709561}, dtype) : numbers({5.94168, -0.61664}, dtype);
       const double tolerance = dtype == DType::f64 ? 1e-14 : 2e-6;
       EXPECT_LT(max_abs_difference(ema.average(entries[0]), weight), tolerance);
       EXPECT_LT(max_abs_difference(ema.average(entries[1]), running), tolerance);

@@ -24,10 +24,11 @@ std::map<std::string, double> depths(const char* config, const char* prefix) {
 }
 
 TEST(LayerDecay, CountsFromTheHeadOfAVisionTransformer) {
-  auto depth = depths(R"({"image": {"type": "vit", "image_size": 16, "patch_size": 8, "width": 8, "layers": 3, "heads": 2},
+  auto depth =
+      depths(R"({"image": {"type": "vit", "image_size": 16, "patch_size": 8, "width": 8, "layers": 3, "heads": 2},
                           "text": {"type": "transformer", "vocabulary": 9, "width": 8, "layers": 1, "heads": 2},
                           "embed": 4})",
-                      "vision_model.");
+             "vision_model.");
   EXPECT_EQ(depth.at("vision_model.post_layernorm.weight"), 0);
   EXPECT_EQ(depth.at("vision_model.encoder.layers.2.mlp.fc1.weight"), 1);
   EXPECT_EQ(depth.at("vision_model.encoder.layers.0.self_attn.q_proj.weight"), 3);

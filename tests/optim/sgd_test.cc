@@ -42,9 +42,9 @@ TEST(Sgd, TwentyStepsWithClippingEqualPyTorch) {
                                                 1.6956755615871195, -0.10280957736276607, 1.275395240626486})
                  : from_values<double>({2, 3}, {0.41796152263283454, -0.8586782796048187, 0.21094791914545227,
                                                 1.7075731343282823, -0.09914318010467107, 1.2858830398626697});
-    const Tensor bias =
-        nesterov ? from_values<double>({3}, {0.7577999594095632, -0.49985515983384116, 0.992466853845264})
-                 : from_values<double>({3}, {0.7524057652094799, -0.5063006551458572, 0.9859876594074949});
+    const Tensor bias = nesterov
+                            ? from_values<double>({3}, {0.7577999594095632, -0.49985515983384116, 0.992466853845264})
+                            : from_values<double>({3}, {0.7524057652094799, -0.5063006551458572, 0.9859876594074949});
     for (const DType dtype : {DType::f64, DType::f32}) {
       Model model = make_model(dtype);
       ParamStore store(nn::collect(model));

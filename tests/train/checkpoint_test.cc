@@ -233,8 +233,8 @@ TEST_F(CheckpointedRun, OtherDataIsRefused) {
   const std::string table = data_.path() + "/captions.tsv", rows = io::read_file(table);
   io::write_file(table, rows + "red_rows.png\ttrain\tmore\tmore\n");
   ClipTask task(c);
-  EXPECT_TRUE(contains(error_of([&] { Trainer::resumed(task, c, "latest"); }),
-                       "has 17 samples, the run was started with 16"));
+  EXPECT_TRUE(
+      contains(error_of([&] { Trainer::resumed(task, c, "latest"); }), "has 17 samples, the run was started with 16"));
 }
 
 TEST_F(CheckpointedRun, APlanByMinutesIsKept) {

@@ -42,7 +42,9 @@ TEST(Flags, ErrorsNameFlagAndKey) {
   EXPECT_EQ(tests::error_of([&] { apply_flag(config, flag("--epochs"), {"0"}); }),
             "[config] --set train.epochs=0: train.epochs is 0, expected a whole number from 1 to 1000000000\n"
             "(--epochs stands for --set train.epochs)");
-  EXPECT_EQ(tests::error_of([&] { apply_flag(config, flag("--seed"), {"1", "2"}); }),
+  EXPECT_EQ(tests::error_of([&] {
+              apply_flag(config, flag("--seed"), {"1", "2"});
+            }),
             "[config] --seed was given 2 times, expected once");
 }
 

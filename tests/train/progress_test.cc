@@ -75,7 +75,8 @@ TEST(Progress, PlainLinesAreSparseButEndWithTheLastStep) {
   const std::string text = contents_of(file.get());
   EXPECT_EQ(count_lines(text), 2u) << text;
   EXPECT_EQ(text.substr(0, 10), "step 1/100");
-  EXPECT_NE(text.find("\nstep 100/100  loss 0.01  50 pairs/s  wait 1 ms  step 2 ms  ETA 0 s\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("\nstep 100/100  loss 0.01  50 pairs/s  wait 1 ms  step 2 ms  ETA 0 s\n"), std::string::npos)
+      << text;
 }
 
 TEST(Progress, PlainLinesComeAtTheInterval) {

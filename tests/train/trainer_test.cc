@@ -158,9 +158,10 @@ TEST_F(TrainerRun, ARunIsNeverOverwritten) {
   const std::string config_before = io::read_file(c.output + "/config.json");
   ClipTask task(c);
   const std::string error = error_of([&] { Trainer trainer(task, c); });
-  EXPECT_EQ(error, concat("[train] ", first.folder,
-                          " already holds a run\nhint: --resume latest continues it; or choose another output, or move ",
-                          "the old run away"));
+  EXPECT_EQ(error,
+            concat("[train] ", first.folder,
+                   " already holds a run\nhint: --resume latest continues it; or choose another output, or move ",
+                   "the old run away"));
   EXPECT_EQ(lines_of(c.output + "/metrics.jsonl"), first.lines);
   EXPECT_EQ(io::read_file(c.output + "/config.json"), config_before);
   EXPECT_TRUE(io::read_file(c.output + "/model/model.safetensors") == first.weights);
@@ -445,8 +446,7 @@ TEST_F(TrainerRun, AccumulationLeavesOutWhatDoesNotFillAStep) {
   c.train.accum_freq = 4;
   c.output = new_folder();
   ClipTask task(c);
-  EXPECT_EQ(error_of([&] { Trainer trainer(task, c); }),
-            "[train] train.accum_freq is 4, but an epoch has 3 batches");
+  EXPECT_EQ(error_of([&] { Trainer trainer(task, c); }), "[train] train.accum_freq is 4, but an epoch has 3 batches");
 }
 
 TEST_F(TrainerRun, LockedTowersKeepTheirWeights) {
@@ -489,8 +489,7 @@ TEST_F(TrainerRun, SgdAndTheOtherSchedules) {
   c.output = new_folder();
   ClipTask task(c);
   Trainer trainer(task, c);
-  EXPECT_EQ(error_of([&] { trainer.run(); }),
-            "[train] schedule.cooldown_epochs is 9, the whole run has 8 epochs");
+  EXPECT_EQ(error_of([&] { trainer.run(); }), "[train] schedule.cooldown_epochs is 9, the whole run has 8 epochs");
 }
 
 TEST_F(TrainerRun, AModelFolderIsTrainedOn) {
@@ -503,10 +502,12 @@ TEST_F(TrainerRun, AModelFolderIsTrainedOn) {
   tuned.train.epochs = 1;
   tuned.eval.splits = {"test"};
   const Outcome second = run(tuned);
-  models::ClipFolder before = models::load_clip(first.folder + "/model"), after = models::load_clip(second.folder + "/model");
+  models::ClipFolder before = models::load_clip(first.folder + "/model"),
+                     after = models::load_clip(second.folder + "/model");
   const auto a = nn::collect(before.model), b = nn::collect(after.model);
   ASSERT_EQ(a.size(), b.size());
-  for (std::size_t i = 0; i < a.size(); ++i) EXPECT_LT(max_abs_difference(a[i].value(), b[i].value()), 1e-6) << a[i].path;
+  for (std::size_t i = 0; i < a.size(); ++i)
+    EXPECT_LT(max_abs_difference(a[i].value(), b[i].value()), 1e-6) << a[i].path;
   EXPECT_EQ(after.transform.normalization.mean[0], before.transform.normalization.mean[0]);
   const Config resolved = load_config(second.folder + "/config.json");
   EXPECT_EQ(Json::parse(resolved.model), first.folder + "/model");

@@ -15,8 +15,8 @@ namespace fovea {
 class CheckpointFn {
  public:
   template <class F>
-    requires(!std::is_same_v<std::remove_cvref_t<F>, CheckpointFn>)
-  CheckpointFn(F&& f) : impl_(std::make_unique<Holder<std::remove_cvref_t<F>>>(std::forward<F>(f))) {}  // NOLINT
+  requires(!std::is_same_v<std::remove_cvref_t<F>, CheckpointFn>) CheckpointFn(F&& f)
+      : impl_(std::make_unique<Holder<std::remove_cvref_t<F>>>(std::forward<F>(f))) {}  // NOLINT
 
   Var operator()(std::span<const Var> inputs) const { return impl_->call(inputs); }
 

@@ -19,8 +19,8 @@ class BackwardFn {
  public:
   BackwardFn() = default;
   template <class F>
-    requires(!std::is_same_v<std::remove_cvref_t<F>, BackwardFn>)
-  BackwardFn(F&& f) : impl_(std::make_unique<Holder<std::remove_cvref_t<F>>>(std::forward<F>(f))) {}
+  requires(!std::is_same_v<std::remove_cvref_t<F>, BackwardFn>) BackwardFn(F&& f)
+      : impl_(std::make_unique<Holder<std::remove_cvref_t<F>>>(std::forward<F>(f))) {}
 
   explicit operator bool() const { return impl_ != nullptr; }
   void operator()(const Tensor& dy, Grads& grads) { impl_->call(dy, grads); }
@@ -45,13 +45,13 @@ struct FOVEA_API Node {
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
 
-  const char* name;        // of the operation; static storage
-  Shape shape;             // of its output
+  const char* name;  // of the operation; static storage
+  Shape shape;       // of its output
   DType dtype;
-  std::uint64_t sequence;  // grows with every node, so that consumers always come after producers
-  bool is_leaf = true;     // gradients stay in a leaf until they are cleared
+  std::uint64_t sequence;                     // grows with every node, so that consumers always come after producers
+  bool is_leaf = true;                        // gradients stay in a leaf until they are cleared
   std::vector<std::shared_ptr<Node>> inputs;  // null where no gradient is wanted
-  BackwardFn backward;     // empty in a leaf, and once backward has passed
+  BackwardFn backward;                        // empty in a leaf, and once backward has passed
 
   Tensor grad;              // the gradient so far
   bool has_grad = false;    // whether `grad` was written since it was last cleared

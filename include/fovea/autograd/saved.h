@@ -15,8 +15,9 @@ class Saved {
 
   // Throws Error when the elements were changed after they were saved.
   const Tensor& get() const {
-    FOVEA_CHECK(tensor_.version() == version_, "[backward] a tensor of shape ", tensor_.shape(),
-                " that backward still needs was changed in place\nhint: call backward before changing it, or clone() it");
+    FOVEA_CHECK(
+        tensor_.version() == version_, "[backward] a tensor of shape ", tensor_.shape(),
+        " that backward still needs was changed in place\nhint: call backward before changing it, or clone() it");
     return tensor_;
   }
   operator const Tensor&() const { return get(); }  // NOLINT: reads like the tensor it keeps

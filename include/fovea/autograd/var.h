@@ -15,7 +15,7 @@ namespace fovea {
 class FOVEA_API Var {
  public:
   Var() = default;
-  Var(Tensor value, bool requires_grad = false);                              // NOLINT: a tensor is a constant
+  Var(Tensor value, bool requires_grad = false);  // NOLINT: a tensor is a constant
   Var(Tensor value, std::shared_ptr<Node> node) : value_(std::move(value)), node_(std::move(node)) {}
 
   bool defined() const { return value_.defined(); }
@@ -48,7 +48,9 @@ struct GradSlot {
   bool accumulate;
 
   template <class T>
-  T* data() const { return tensor.mutable_data<T>(); }
+  T* data() const {
+    return tensor.mutable_data<T>();
+  }
 };
 
 // What a backward function writes to.
@@ -76,7 +78,8 @@ class FOVEA_API Grads {
 FOVEA_API bool grad_enabled();
 
 // Puts the result of an operation on the tape: `backward(dy, grads)` will be called with the gradient of y. `name` must
-// have static storage. When no input requires a gradient, or inside NoGrad, the function is dropped and y is a constant.
+// have static storage. When no input requires a gradient, or inside NoGrad, the function is dropped and y is a
+// constant.
 FOVEA_API Var record(const char* name, Tensor y, std::span<const Var> inputs, BackwardFn backward);
 inline Var record(const char* name, Tensor y, std::initializer_list<Var> inputs, BackwardFn backward) {
   return record(name, std::move(y), std::span<const Var>(inputs.begin(), inputs.size()), std::move(backward));

@@ -61,7 +61,8 @@ template <class... Parts>
 }  // namespace fovea
 
 // Throws fovea::Error with the joined arguments unless the condition holds. Always on.
-#define FOVEA_CHECK(condition, ...)                      \
-  do {                                                   \
-    if (!(condition)) [[unlikely]] ::fovea::fail(__VA_ARGS__); \
+#define FOVEA_CHECK(condition, ...) \
+  do {                              \
+    if (!(condition)) [[unlikely]]  \
+      ::fovea::fail(__VA_ARGS__);   \
   } while (false)

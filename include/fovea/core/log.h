@@ -14,8 +14,12 @@ FOVEA_API void write(Level level, const std::string& message);  // one line on s
 FOVEA_API void set_quiet(bool quiet);                           // suppresses info lines
 
 template <class... Parts>
-void info(const Parts&... parts) { write(Level::info, concat(parts...)); }
+void info(const Parts&... parts) {
+  write(Level::info, concat(parts...));
+}
 template <class... Parts>
-void warning(const Parts&... parts) { write(Level::warning, concat(parts...)); }
+void warning(const Parts&... parts) {
+  write(Level::warning, concat(parts...));
+}
 
 }  // namespace fovea::log

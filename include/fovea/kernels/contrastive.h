@@ -1,4 +1,5 @@
-// Contrastive losses over all pairs of two sets of features, computed in tiles: the matrix of all logits is never stored.
+// Contrastive losses over all pairs of two sets of features, computed in tiles: the matrix of all logits is never
+// stored.
 #pragma once
 
 #include <cstdint>
@@ -35,8 +36,8 @@ struct InfoNceTerms {
 
 // The log-sum-exp of every row (rows) and, unless null, column (columns), and the logit of every row's label (rows).
 // `dots` (rows, columns) receives A B^T unless null.
-FOVEA_API void info_nce_forward_f32(const ContrastivePairs<float>& pairs, float* row_logsumexp,
-                                    float* column_logsumexp, float* label_logits, float* dots);
+FOVEA_API void info_nce_forward_f32(const ContrastivePairs<float>& pairs, float* row_logsumexp, float* column_logsumexp,
+                                    float* label_logits, float* dots);
 // Gradients; `dots` as forward gave them, or null: then they are computed again.
 FOVEA_API void info_nce_backward_f32(const ContrastivePairs<float>& pairs, const InfoNceTerms<float>& terms,
                                      const float* dots, ContrastiveGradients<float>& gradients);

@@ -10,7 +10,8 @@
 
 namespace fovea::nn {
 
-// Handed through the constructors of a model's modules. The numbers depend on the seed and on the order of construction.
+// Handed through the constructors of a model's modules. The numbers depend on the seed and on the order of
+// construction.
 class Init {
  public:
   explicit Init(std::uint64_t seed, DType dtype = DType::f32) : key_(RngKey{seed}.derive("init")), dtype_(dtype) {}
@@ -31,10 +32,9 @@ class Init {
   }
   Tensor constant(Shape shape, double value) { return full(shape, value, dtype_); }
 
-  // PyTorch's default for linear and convolution weights: Kaiming-uniform with a = sqrt 5, so a bound of 1/sqrt(fan_in).
-  Tensor linear_default(Shape shape) {
-    return uniform(shape, 1 / std::sqrt(static_cast<double>(shape.inner(0))));
-  }
+  // PyTorch's default for linear and convolution weights: Kaiming-uniform with a = sqrt 5, so a bound of
+  // 1/sqrt(fan_in).
+  Tensor linear_default(Shape shape) { return uniform(shape, 1 / std::sqrt(static_cast<double>(shape.inner(0)))); }
   // He et al. 2015, eq. 10, for ReLU networks: N(0, 2 / fan_out) of a convolution weight (O, KH, KW, I).
   Tensor he_fan_out(Shape shape) {
     return normal(shape, std::sqrt(2.0 / static_cast<double>(shape[0] * shape[1] * shape[2])));

@@ -25,9 +25,9 @@ struct ParamLeaf {
   std::shared_ptr<Node> node;  // on the tape; null in a buffer
   std::string path;            // "vision_model.encoder.layers.0.mlp.fc1.weight"; written by name_parameters
   FileLayout layout = FileLayout::native;
-  bool frozen = false;         // no gradient and no update
-  bool decay = true;           // takes part in weight decay
-  double lr_scale = 1;         // multiplies the learning rate
+  bool frozen = false;  // no gradient and no update
+  bool decay = true;    // takes part in weight decay
+  double lr_scale = 1;  // multiplies the learning rate
 
   bool is_buffer() const { return node == nullptr; }
 };

@@ -19,8 +19,8 @@ struct FOVEA_API FileTensor {
   std::vector<ParamEntry> parts;  // one entry, or several of equal shape that the file stores one below the other
   bool transposed = false;        // a matrix that the file stores as (in, out)
 
-  Shape shape() const;     // in the file
-  Tensor value() const;    // as the file holds it
+  Shape shape() const;      // in the file
+  Tensor value() const;     // as the file holds it
   Tensor gradient() const;  // in the same layout; zeros where none has arrived
 };
 

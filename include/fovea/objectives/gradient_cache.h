@@ -32,13 +32,14 @@ inline Var product_with(const Var& features, const Tensor& gradient) { return op
 
 }  // namespace detail
 
-// The loss of all micro-batches as one batch, and its exact gradients, added to those of the parameters (Gao et al. 2021,
-// "Scaling deep contrastive learning batch size under memory limited setup"): every micro-batch is encoded without
-// a tape, the loss and its derivatives with respect to the features are computed once, and every micro-batch is encoded
-// again, with a tape through which its features' derivatives go back. One micro-batch's activations are alive at a time.
+// The loss of all micro-batches as one batch, and its exact gradients, added to those of the parameters (Gao et al.
+// 2021, "Scaling deep contrastive learning batch size under memory limited setup"): every micro-batch is encoded
+// without a tape, the loss and its derivatives with respect to the features are computed once, and every micro-batch is
+// encoded again, with a tape through which its features' derivatives go back. One micro-batch's activations are alive
+// at a time.
 //
-// `encode(j, ctx)` gives micro-batch j's Embeddings, and must give the same when it is asked again; its logit_scale must
-// be a parameter itself. BatchNorm sees each micro-batch by itself, and its running statistics move once.
+// `encode(j, ctx)` gives micro-batch j's Embeddings, and must give the same when it is asked again; its logit_scale
+// must be a parameter itself. BatchNorm sees each micro-batch by itself, and its running statistics move once.
 template <FeatureObjective Objective, class Encode>
 Loss backward_with_gradient_cache(std::int64_t micro_batches, const Encode& encode, const Objective& objective,
                                   const nn::Ctx& ctx) {

@@ -160,18 +160,18 @@ inline Var cross_attention(const Var& q, const Var& kv, const AttentionOptions& 
     const T* x = kv.value().data<T>();
     detail::attention_forward<T>(plan, {q.value().data<T>(), width}, {x, stride}, {x + width, stride}, y, logsumexp);
   });
-  return record("cross_attention", y, {q, kv},
-                [plan, width, stride, q = Saved(q.value()), kv = Saved(kv.value()), logsumexp](const Tensor& dy,
-                                                                                               Grads& g) {
-                  dispatch_floating(dy.dtype(), "cross_attention", [&]<class T>() {
-                    const T* x = kv->data<T>();
-                    const auto dq = detail::grad_target<T>(g, 0), dkv = detail::grad_target<T>(g, 1);
-                    T* dv = dkv ? dkv.data + width : nullptr;
-                    detail::attention_backward<T>(plan, {q->data<T>(), width}, {x, stride}, {x + width, stride}, dy,
-                                                  logsumexp, {dq.data, width, dq.accumulate},
-                                                  {dkv.data, stride, dkv.accumulate}, {dv, stride, dkv.accumulate});
-                  });
-                });
+  return record(
+      "cross_attention", y, {q, kv},
+      [plan, width, stride, q = Saved(q.value()), kv = Saved(kv.value()), logsumexp](const Tensor& dy, Grads& g) {
+        dispatch_floating(dy.dtype(), "cross_attention", [&]<class T>() {
+          const T* x = kv->data<T>();
+          const auto dq = detail::grad_target<T>(g, 0), dkv = detail::grad_target<T>(g, 1);
+          T* dv = dkv ? dkv.data + width : nullptr;
+          detail::attention_backward<T>(plan, {q->data<T>(), width}, {x, stride}, {x + width, stride}, dy, logsumexp,
+                                        {dq.data, width, dq.accumulate}, {dkv.data, stride, dkv.accumulate},
+                                        {dv, stride, dkv.accumulate});
+        });
+      });
 }
 
 // Attention of queries (T, H Dh) to keys and values (S, H Dh) of the same sequence of a second layout: (T, H Dh). A

@@ -83,9 +83,9 @@ inline void check_batch_norm(const Var& x, const Var& weight, const Var& bias, c
 // relu?(n * weight + bias + residual), n = (x - mean) / sqrt(var + eps) per channel: x (..., C) -> (..., C), `residual`
 // like x or undefined (Ioffe & Szegedy 2015, algorithm 1). Training takes the batch's statistics over all leading axes
 // and moves the running ones (C, f32 or f64) towards them in place: running = (1 - momentum) * running + momentum *
-// batch, the variance there unbiased; momentum 0 leaves them alone, and so does the recomputation of a checkpoint. Otherwise the running ones are used, as constants.
-// Keeps x, and y for relu's mask. Throws Error when extents differ, or in training with fewer than two values per
-// channel.
+// batch, the variance there unbiased; momentum 0 leaves them alone, and so does the recomputation of a checkpoint.
+// Otherwise the running ones are used, as constants. Keeps x, and y for relu's mask. Throws Error when extents differ,
+// or in training with fewer than two values per channel.
 inline Var batch_norm(const Var& x, const Var& weight, const Var& bias, Tensor& running_mean, Tensor& running_var,
                       bool training, double momentum, double eps, bool relu = false, const Var& residual = {}) {
   detail::check_batch_norm(x, weight, bias, running_mean, running_var, training, residual);

@@ -20,15 +20,15 @@ enum class InfoNceSides : std::uint8_t {
 };
 
 struct InfoNceOptions {
-  double label_smoothing = 0;     // share of each target spread over its row, or column (Szegedy et al. 2016, section 7)
+  double label_smoothing = 0;  // share of each target spread over its row, or column (Szegedy et al. 2016, section 7)
   std::int64_t label_offset = 0;  // row i belongs to column i + label_offset
   InfoNceSides sides = InfoNceSides::both;
 };
 
 // The loss, and the means that it is made of.
 struct InfoNceResult {
-  Var loss;                     // scalar
-  double rows = 0, columns = 0; // `columns` is 0 where rows alone count
+  Var loss;                      // scalar
+  double rows = 0, columns = 0;  // `columns` is 0 where rows alone count
 };
 
 namespace detail {
@@ -128,23 +128,22 @@ inline InfoNceResult info_nce(const Var& a, const Var& b, const Var& scale, cons
     if (both) result.columns = detail::mean_surprise<T>(column_logsumexp, labels, smoothing, mean);
     *y.mutable_data<T>() = static_cast<T>(both ? (result.rows + result.columns) / 2 : result.rows);
   });
-  result.loss = record("info_nce", y, {a, b, scale},
-                       [=, a = Saved(a.value()), b = Saved(b.value())](const Tensor& dy, Grads& g) {
-                         dispatch_floating(dy.dtype(), "info_nce", [&]<class T>() {
-                           const auto pairs = detail::contrastive_pairs<T>(a, b, offset, factor, 0);
-                           const double weight = dy.item() / (rows == 0 ? 1 : static_cast<double>(both ? 2 * rows : rows));
-                           const kernels::InfoNceTerms<T> terms{row_logsumexp.data<T>(),
-                                                                detail::data_or_null<T>(column_logsumexp), weight, weight,
-                                                                smoothing};
-                           kernels::ContrastiveGradients<T> out{detail::grad_target<T>(g, 0), detail::grad_target<T>(g, 1)};
-                           if constexpr (std::is_same_v<T, float>) {
-                             kernels::info_nce_backward_f32(pairs, terms, detail::data_or_null<T>(dots), out);
-                           } else {
-                             kernels::info_nce_backward_reference(pairs, terms, out);
-                           }
-                           detail::add_to_scalar<T>(g, 2, out.scale);
-                         });
-                       });
+  result.loss =
+      record("info_nce", y, {a, b, scale}, [=, a = Saved(a.value()), b = Saved(b.value())](const Tensor& dy, Grads& g) {
+        dispatch_floating(dy.dtype(), "info_nce", [&]<class T>() {
+          const auto pairs = detail::contrastive_pairs<T>(a, b, offset, factor, 0);
+          const double weight = dy.item() / (rows == 0 ? 1 : static_cast<double>(both ? 2 * rows : rows));
+          const kernels::InfoNceTerms<T> terms{row_logsumexp.data<T>(), detail::data_or_null<T>(column_logsumexp),
+                                               weight, weight, smoothing};
+          kernels::ContrastiveGradients<T> out{detail::grad_target<T>(g, 0), detail::grad_target<T>(g, 1)};
+          if constexpr (std::is_same_v<T, float>) {
+            kernels::info_nce_backward_f32(pairs, terms, detail::data_or_null<T>(dots), out);
+          } else {
+            kernels::info_nce_backward_reference(pairs, terms, out);
+          }
+          detail::add_to_scalar<T>(g, 2, out.scale);
+        });
+      });
   return result;
 }
 

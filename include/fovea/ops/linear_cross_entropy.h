@@ -93,7 +93,8 @@ struct LinearCrossEntropyPass {
       if (wanted) kernels::cross_entropy_backward_reference(z, targets, logsumexp.data(), factors, dz, false);
     }
     double total = 0;
-    for (std::int64_t r = 0; r < z.rows; ++r) total += static_cast<double>(factors[r] * losses[static_cast<std::size_t>(r)]);
+    for (std::int64_t r = 0; r < z.rows; ++r)
+      total += static_cast<double>(factors[r] * losses[static_cast<std::size_t>(r)]);
     return total;
   }
 
@@ -129,9 +130,9 @@ inline void hand_over(Grads& g, int i, Tensor gradient, double factor) {
 }  // namespace detail
 
 // cross_entropy(linear(x, weight, bias), targets, options): x (T, D), weight (V, D), bias (V) or undefined, targets (T)
-// i32 or i64 -> a scalar. The gradients are formed in the forward pass, some rows of logits at a time, so that the (T, V)
-// logits are never stored; rows that count for nothing are left out of every product. Throws Error when shapes or types
-// do not fit, a target is not a class, or the reduction is `none`.
+// i32 or i64 -> a scalar. The gradients are formed in the forward pass, some rows of logits at a time, so that the (T,
+// V) logits are never stored; rows that count for nothing are left out of every product. Throws Error when shapes or
+// types do not fit, a target is not a class, or the reduction is `none`.
 inline Var linear_cross_entropy(const Var& x, const Var& weight, const Var& bias, const Tensor& targets,
                                 const CrossEntropyOptions& options = {}) {
   FOVEA_CHECK(x.rank() == 2 && weight.rank() == 2 && x.dim(1) == weight.dim(1), "[linear_cross_entropy] input is ",
@@ -154,16 +155,15 @@ inline Var linear_cross_entropy(const Var& x, const Var& weight, const Var& bias
   };
   Tensor y(Shape{}, x.dtype()), dx = gradient_of(x), dweight = gradient_of(weight), dbias = gradient_of(bias);
   dispatch_floating(x.dtype(), "linear_cross_entropy", [&]<class T>() {
-    detail::LinearCrossEntropyPass<T> pass{x.value(),  weight.value(), bias.value(), options.label_smoothing,
-                                           dx,         dweight,        dbias};
+    detail::LinearCrossEntropyPass<T> pass{x.value(), weight.value(), bias.value(), options.label_smoothing,
+                                           dx,        dweight,        dbias};
     *y.mutable_data<T>() = static_cast<T>(pass.run(detail::CountedRows<T>(classes, factors)));
   });
-  return record("linear_cross_entropy", y, {x, weight, bias},
-                [dx, dweight, dbias](const Tensor& dy, Grads& g) mutable {
-                  detail::hand_over(g, 0, std::move(dx), dy.item());
-                  detail::hand_over(g, 1, std::move(dweight), dy.item());
-                  detail::hand_over(g, 2, std::move(dbias), dy.item());
-                });
+  return record("linear_cross_entropy", y, {x, weight, bias}, [dx, dweight, dbias](const Tensor& dy, Grads& g) mutable {
+    detail::hand_over(g, 0, std::move(dx), dy.item());
+    detail::hand_over(g, 1, std::move(dweight), dy.item());
+    detail::hand_over(g, 2, std::move(dbias), dy.item());
+  });
 }
 
 }  // namespace fovea::ops

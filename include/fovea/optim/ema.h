@@ -11,15 +11,15 @@
 namespace fovea::optim {
 
 // The exponential moving average of every trainable weight and of every buffer (BatchNorm's running statistics), by the
-// rule of timm's ModelEmaV3: average += (1 - decay) * (value - average). The weights' averages are the role "ema" of the
-// store.
+// rule of timm's ModelEmaV3: average += (1 - decay) * (value - average). The weights' averages are the role "ema" of
+// the store.
 class FOVEA_API Ema {
  public:
   // Starts at the current values. Throws Error unless decay is in [0, 1). Store and entries must be those of one model.
   Ema(ParamStore& store, const std::vector<nn::ParamEntry>& entries, double decay, bool warmup);
 
-  // The decay of one step, counted from 1: 0 in the first; with warm-up min(decay, 1 - step^(-2/3)), so that a short run
-  // is not dominated by its first weights.
+  // The decay of one step, counted from 1: 0 in the first; with warm-up min(decay, 1 - step^(-2/3)), so that a short
+  // run is not dominated by its first weights.
   double decay_at(std::int64_t step) const;
 
   // To be called after the optimiser's step.

@@ -34,9 +34,9 @@ class FOVEA_API ParamStore {
 
   const std::vector<Run>& runs() const { return runs_; }
 
-  void clear_gradients();                // the next backward overwrites
-  void complete_gradients();             // zeros for parameters that backward did not reach
-  void weights_changed();                // bumps every parameter's version, after a pass over the weight block
+  void clear_gradients();     // the next backward overwrites
+  void complete_gradients();  // zeros for parameters that backward did not reach
+  void weights_changed();     // bumps every parameter's version, after a pass over the weight block
 
   // The part of a role's block that belongs to an entry, in the entry's shape; undefined for one outside the store.
   Tensor view(const Tensor& block, const nn::ParamEntry& entry) const;

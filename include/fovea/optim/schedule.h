@@ -13,7 +13,8 @@ enum class ScheduleKind : std::uint8_t { cosine, constant, constant_cooldown };
 // before the step. A linear warm-up, base * (step + 1) / warmup, is followed by
 //   cosine             half a cosine (Loshchilov & Hutter 2017, eq. 5), which would reach zero at step = total;
 //   constant           base;
-//   constant_cooldown  base, and in the last `cooldown` steps (1 - e / cooldown)^power (base - end) + end after e of them.
+//   constant_cooldown  base, and in the last `cooldown` steps (1 - e / cooldown)^power (base - end) + end after e of
+//   them.
 struct Schedule {
   ScheduleKind kind = ScheduleKind::cosine;
   double base = 1e-3;

@@ -15,8 +15,8 @@ struct FOVEA_API Sgd {
   bool nesterov = false;
   std::int64_t steps = 0;  // taken so far
 
-  // One update of every weight from the store's gradients, which are multiplied by `gradient_scale` on the way (zero where
-  // backward did not arrive). Throws Error when lr or a setting is out of range.
+  // One update of every weight from the store's gradients, which are multiplied by `gradient_scale` on the way (zero
+  // where backward did not arrive). Throws Error when lr or a setting is out of range.
   void step(ParamStore& store, double lr, double gradient_scale = 1);
 };
 

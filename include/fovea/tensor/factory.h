@@ -26,7 +26,9 @@ Tensor from_span(Shape shape, std::span<const T> values) {
   return out;
 }
 template <class T>
-Tensor from_values(Shape shape, const std::vector<T>& values) { return from_span<T>(std::move(shape), values); }
+Tensor from_values(Shape shape, const std::vector<T>& values) {
+  return from_span<T>(std::move(shape), values);
+}
 template <class T>
 Tensor from_values(Shape shape, std::initializer_list<T> values) {
   return from_span<T>(std::move(shape), std::span<const T>(values.begin(), values.size()));

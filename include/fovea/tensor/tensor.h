@@ -18,7 +18,7 @@ namespace fovea {
 // version counter with their base.
 class FOVEA_API Tensor {
  public:
-  Tensor() = default;                        // undefined
+  Tensor() = default;                                      // undefined
   explicit Tensor(Shape shape, DType dtype = DType::f32);  // elements uninitialised
 
   bool defined() const { return storage_ != nullptr; }
@@ -47,13 +47,14 @@ class FOVEA_API Tensor {
     return static_cast<std::byte*>(storage_ ? storage_->data() : nullptr) + offset_;
   }
 
-  Tensor reshape(Shape shape) const;                               // view; same number of elements
-  Tensor rows(std::int64_t begin, std::int64_t end) const;         // view of [begin, end) along the first axis
-  // View of numel(shape) elements starting at element `begin`, with a version counter of its own (parameters in a block).
+  Tensor reshape(Shape shape) const;                        // view; same number of elements
+  Tensor rows(std::int64_t begin, std::int64_t end) const;  // view of [begin, end) along the first axis
+  // View of numel(shape) elements starting at element `begin`, with a version counter of its own (parameters in a
+  // block).
   Tensor segment(std::int64_t begin, Shape shape) const;
-  Tensor clone() const;                                            // deep copy
-  Tensor to(DType dtype) const;                                    // converted copy; itself when the type is the same
-  void copy_from(const Tensor& source);                            // elements; same shape, types may differ
+  Tensor clone() const;                  // deep copy
+  Tensor to(DType dtype) const;          // converted copy; itself when the type is the same
+  void copy_from(const Tensor& source);  // elements; same shape, types may differ
   void fill(double value);
 
   // The only element. Throws Error unless there is exactly one; converts from any element type.

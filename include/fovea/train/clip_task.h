@@ -16,11 +16,11 @@ FOVEA_API objectives::AnyFeatureObjective make_objective(const ObjectiveConfig& 
 // A CLIP, its data set and its scores.
 class FOVEA_API ClipTask final : public Task {
  public:
-  // Builds the model with the configuration's seed, or loads it when `config.model` names a model folder, whose tokenizer
-  // and transform are used then unless the configuration says otherwise. Freezes what the configuration freezes, and
-  // opens the training split. Throws Error when model, data and
-  // transforms do not fit together, and when a split to be scored later does not exist. A table without splits (an
-  // empty data.split_column) is trained on and scored as a whole, under the training split's name.
+  // Builds the model with the configuration's seed, or loads it when `config.model` names a model folder, whose
+  // tokenizer and transform are used then unless the configuration says otherwise. Freezes what the configuration
+  // freezes, and opens the training split. Throws Error when model, data and transforms do not fit together, and when a
+  // split to be scored later does not exist. A table without splits (an empty data.split_column) is trained on and
+  // scored as a whole, under the training split's name.
   explicit ClipTask(const Config& config) : ClipTask(config, make_objective(config.objective)) {}
   ClipTask(const Config& config, objectives::AnyFeatureObjective objective);
 

@@ -64,9 +64,9 @@ struct ScheduleConfig {
 
 struct TrainConfig {
   std::int64_t epochs = 30;
-  double minutes = 0;           // when positive, decides how many epochs fit
-  std::int64_t accum_freq = 1;  // batches of one step
-  double grad_clip_norm = 1;    // 0: none
+  double minutes = 0;                          // when positive, decides how many epochs fit
+  std::int64_t accum_freq = 1;                 // batches of one step
+  double grad_clip_norm = 1;                   // 0: none
   bool lock_image = false, lock_text = false;  // a tower keeps its weights
   std::vector<std::string> freeze;             // globs of parameters that keep theirs
   std::int64_t log_every = 10;                 // steps

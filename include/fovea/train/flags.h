@@ -19,7 +19,7 @@ struct Flag {
     setting,  // takes none, and sets the key to `setting`
   };
 
-  const char *name, *key;        // "--batch-size", "data.batch_size"
+  const char *name, *key;  // "--batch-size", "data.batch_size"
   Kind kind = Kind::value;
   const char* setting = nullptr;
 };

@@ -35,8 +35,8 @@ class FOVEA_API Progress {
   // The state's total and ETA are filled in.
   void update(ProgressState state);
   void exclude(double seconds) { excluded_ += seconds; }  // time that was not spent on steps: not for the ETA
-  void clear();   // takes the bar away, so that another message may be written
-  void finish();  // shows the last step and leaves the line
+  void clear();                                           // takes the bar away, so that another message may be written
+  void finish();                                          // shows the last step and leaves the line
 
  private:
   void show();

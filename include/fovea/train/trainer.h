@@ -21,12 +21,12 @@ namespace fovea::train {
 
 // Trains a task on its loader's batches, step by step: loss, backward, clip, schedule, update. In the run folder
 // `config.output` it writes config.json, metrics.jsonl and checkpoints/ and, at the end, the model folder `model/`, one
-// evaluation line over all splits, and report.html. With `config.optim.ema_decay`, evaluation and model/ use the averaged
-// weights.
+// evaluation line over all splits, and report.html. With `config.optim.ema_decay`, evaluation and model/ use the
+// averaged weights.
 //
-// A step whose loss or gradient is not finite is skipped: weights, moments and BatchNorm's statistics stay, the schedule
-// goes on. A checkpoint that cannot be written is a warning and training goes on, except for the first one and the one
-// that a requested stop writes.
+// A step whose loss or gradient is not finite is skipped: weights, moments and BatchNorm's statistics stay, the
+// schedule goes on. A checkpoint that cannot be written is a warning and training goes on, except for the first one and
+// the one that a requested stop writes.
 class FOVEA_API Trainer {
  public:
   // A new run, for which the run folder must not hold one already: nothing saved is ever overwritten. Throws Error when
@@ -34,10 +34,10 @@ class FOVEA_API Trainer {
   Trainer(Task& task, const Config& config) : Trainer(task, config, std::nullopt) {}
 
   // A run that goes on in its run folder `config.output`, to the same bits as if it had never stopped: from its newest
-  // whole checkpoint when `from` is "latest" (from the start when there is none yet), or from the folder of a checkpoint.
-  // Lines of metrics.jsonl that will be written again are dropped. Throws Error naming the key when `config` would give
-  // another run than the config.json in the run folder; what does not change the result may differ (threads, workers,
-  // when and how many checkpoints are kept, anomaly detection).
+  // whole checkpoint when `from` is "latest" (from the start when there is none yet), or from the folder of a
+  // checkpoint. Lines of metrics.jsonl that will be written again are dropped. Throws Error naming the key when
+  // `config` would give another run than the config.json in the run folder; what does not change the result may differ
+  // (threads, workers, when and how many checkpoints are kept, anomaly detection).
   static Trainer resumed(Task& task, const Config& config, const std::string& from) { return {task, config, from}; }
 
   Trainer(const Trainer&) = delete;
@@ -106,9 +106,9 @@ class FOVEA_API Trainer {
   TrainState state_;
   Window window_;
   std::int64_t steps_per_epoch_ = 1;
-  bool planned_ = false;               // the checkpoint told the plan
-  std::int64_t saved_step_ = -1;       // of the last checkpoint
-  double saved_at_ = 0;                // on the clock
+  bool planned_ = false;          // the checkpoint told the plan
+  std::int64_t saved_step_ = -1;  // of the last checkpoint
+  double saved_at_ = 0;           // on the clock
   std::optional<MetricsLog> log_;
 };
 
