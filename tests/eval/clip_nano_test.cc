@@ -27,8 +27,8 @@ TEST(ClipNano, IsSmall) {
 // Pictures in a hand that it has never seen. The floors lie one point below what README.md states.
 TEST(ClipNano, FindsCaptionsOfAnUnknownHand) {
   const Retrieval scores = score(models::load_clip(folder), "test_style");
-  EXPECT_GE(scores.i2t.r1, 50);
-  EXPECT_GE(scores.t2i.r1, 54.5);
+  EXPECT_GE(scores.i2t.r1, 51.4);
+  EXPECT_GE(scores.t2i.r1, 54.4);
 }
 
 }  // namespace
