@@ -130,7 +130,7 @@ TEST_F(TrainingProcess, IsKilledAndGoesOnToTheSameWeights) {
   kill_and_resume(2);
 }
 
-TEST_F(TrainingProcess, LongIsKilledAtTwentyRandomMomentsAndGoesOnToTheSameWeights) {
+TEST_F(TrainingProcess, SlowTwentyKillsAtRandomMomentsGiveTheSameWeights) {
   set_up(30);
   kill_and_resume(20);
   kill_one_run(20);
