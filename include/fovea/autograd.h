@@ -6,5 +6,6 @@
 #include "fovea/autograd/checkpoint.h"
 #include "fovea/autograd/no_grad.h"
 #include "fovea/autograd/node.h"
+#include "fovea/autograd/profiler.h"
 #include "fovea/autograd/saved.h"
 #include "fovea/autograd/var.h"

@@ -8,6 +8,7 @@
 #include "fovea/core/export.h"
 #include "fovea/core/log.h"
 #include "fovea/core/parallel.h"
+#include "fovea/core/profile.h"
 #include "fovea/core/rng.h"
 #include "fovea/core/shape.h"
 #include "fovea/core/storage.h"

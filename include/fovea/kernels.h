@@ -33,6 +33,7 @@
 #include "fovea/kernels/reduce.h"
 #include "fovea/kernels/reduce_reference.h"
 #include "fovea/kernels/resample.h"
+#include "fovea/kernels/roofline.h"
 #include "fovea/kernels/rows.h"
 #include "fovea/kernels/rows_reference.h"
 #include "fovea/kernels/sgd.h"

@@ -5,6 +5,7 @@
 #include <unordered_set>
 
 #include "autograd/anomaly_hook.h"
+#include "autograd/node_names.h"
 #include "fovea/tensor/reduce.h"
 
 namespace fovea {
@@ -13,9 +14,6 @@ namespace {
 thread_local const DetectAnomaly* detector = nullptr;
 
 bool is_floating(const Tensor& x) { return x.defined() && (x.dtype() == DType::f32 || x.dtype() == DType::f64); }
-
-const Node* node_of(const Var& input) { return input.node().get(); }
-const Node* node_of(const std::shared_ptr<Node>& input) { return input.get(); }
 
 }  // namespace
 
@@ -27,7 +25,7 @@ std::string to_string(const Anomaly& a) {
   return a.cause.empty() ? text : text + "; " + a.cause;
 }
 
-DetectAnomaly::DetectAnomaly(Names parameters) : names_(std::move(parameters)), previous_(detector) {
+DetectAnomaly::DetectAnomaly(NodeNames parameters) : names_(std::move(parameters)), previous_(detector) {
   std::sort(names_.begin(), names_.end());
   detector = this;
 }
@@ -36,19 +34,14 @@ DetectAnomaly::~DetectAnomaly() { detector = previous_; }
 bool AnomalyHook::on() { return detector != nullptr; }
 
 std::string AnomalyHook::name_of(const Node* node) {
-  if (node == nullptr || !node->is_leaf) return "";
-  const auto& names = detector->names_;
-  const auto found = std::lower_bound(names.begin(), names.end(), node,
-                                      [](const auto& entry, const Node* wanted) { return entry.first < wanted; });
-  return found != names.end() && found->first == node ? found->second : "";
+  const auto* found = detail::find_name(detector->names_, node);
+  return found ? found->second : "";
 }
 
 template <class Inputs>
 std::string AnomalyHook::parameter_among(const Inputs& inputs) {
-  for (const auto& input : inputs) {
-    if (std::string name = name_of(node_of(input)); !name.empty()) return name;
-  }
-  return "";
+  const auto* found = detail::name_among(detector->names_, inputs);
+  return found ? found->second : "";
 }
 
 // Breadth first: the operations closest to the end come first.
@@ -80,9 +73,9 @@ void AnomalyHook::check_result(const char* op, const Tensor& y, std::span<const 
   found.parameter = parameter_among(inputs);
   std::vector<const Node*> nodes;
   for (const Var& input : inputs) {
-    nodes.push_back(node_of(input));
+    nodes.push_back(detail::node_of(input));
     if (!is_floating(input.value()) || all_finite(input.value())) continue;
-    const std::string name = name_of(node_of(input));
+    const std::string name = name_of(detail::node_of(input));
     found.cause = name.empty() ? "its input is not finite already" : name + " is not finite already";
   }
   if (found.parameter.empty()) found.previous = nearest_parameter(std::move(nodes));

@@ -5,9 +5,11 @@
 #include <unordered_set>
 
 #include "autograd/anomaly_hook.h"
+#include "autograd/profile_hook.h"
 #include "autograd/tape.h"
 #include "fovea/autograd/no_grad.h"
 #include "fovea/core/parallel.h"
+#include "fovea/core/profile.h"
 #include "fovea/tensor/factory.h"
 
 namespace fovea {
@@ -110,8 +112,9 @@ bool grad_enabled() { return detail::tape_state().recording; }
 NoGrad::NoGrad() : previous_(grad_enabled()) { detail::tape_state().recording = false; }
 NoGrad::~NoGrad() { detail::tape_state().recording = previous_; }
 
-Var record(const char* name, Tensor y, std::span<const Var> inputs, BackwardFn backward) {
-  if (AnomalyHook::on()) AnomalyHook::check_result(name, y, inputs);
+namespace {
+
+Var put_on_tape(const char* name, Tensor y, std::span<const Var> inputs, BackwardFn backward) {
   if (std::none_of(inputs.begin(), inputs.end(), [](const Var& input) { return input.requires_grad(); })) {
     return Var(std::move(y));
   }
@@ -120,6 +123,15 @@ Var record(const char* name, Tensor y, std::span<const Var> inputs, BackwardFn b
     return Var(std::move(y));
   }
   return detail::record_always(name, std::move(y), inputs, std::move(backward));
+}
+
+}  // namespace
+
+Var record(const char* name, Tensor y, std::span<const Var> inputs, BackwardFn backward) {
+  if (AnomalyHook::on()) AnomalyHook::check_result(name, y, inputs);
+  Var result = put_on_tape(name, std::move(y), inputs, std::move(backward));
+  if (ProfileHook::on()) ProfileHook::recorded(name, result, inputs);
+  return result;
 }
 
 Var detail::record_always(const char* name, Tensor y, std::span<const Var> inputs, BackwardFn backward) {
@@ -139,6 +151,7 @@ void backward(const Var& y, Tensor dy) {
     dy = full(y.shape(), 1, y.dtype());
   }
   const NoGrad nothing_is_recorded;
+  const profile::Span span("backward");
   std::vector<std::shared_ptr<Node>> nodes = nodes_latest_first(y.node());
   add_to_slot(*y.node(), std::move(dy));
   for (std::shared_ptr<Node>& node : nodes) {
@@ -148,12 +161,14 @@ void backward(const Var& y, Tensor dy) {
     }
     FOVEA_CHECK(node->backward, "[backward] the tape of [", node->name,
                 "] was already used and freed\nhint: compute the value again before a second backward");
+    ProfileHook::Backward profile(*node);
     const Tensor gradient = std::move(node->grad);
     node->grad = Tensor();
     node->has_grad = false;
     BackwardFn function = std::move(node->backward);
     Grads grads(*node);
     function(gradient, grads);
+    profile.ran(*node, gradient);
     if (AnomalyHook::on()) AnomalyHook::check_gradients(*node);
     node->inputs.clear();
     node.reset();

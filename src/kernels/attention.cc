@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "fovea/core/parallel.h"
+#include "fovea/core/profile.h"
 #include "fovea/core/storage.h"
 
 #ifndef FOVEA_KERNELS_ATTENTION_ONCE_
@@ -389,10 +390,21 @@ void for_each_task(const AttentionProblem& p, const std::vector<AttentionTask>& 
   });
 }
 
+// Operations of one of the products between what queries see, of all heads: two products forward, five backward.
+void count_products(const AttentionProblem& p, int products) {
+  if (!profile::on()) return;
+  std::int64_t seen = 0;
+  for (std::int64_t b = 0; b < p.sequences; ++b) {
+    for (std::int64_t i = 0; i < p.queries(b); ++i) seen += p.visible_keys(b, i);
+  }
+  profile::count(2.0 * products * static_cast<double>(seen) * static_cast<double>(p.heads * p.head_dim));
+}
+
 }  // namespace
 
 void attention_forward_f32(const AttentionProblem& problem, const HeadRows<float>& q, const HeadRows<float>& k,
                            const HeadRows<float>& v, const HeadOutput<float>& out, float* logsumexp) {
+  count_products(problem, 2);
   const AttentionInputs inputs{q, k, v};
   const std::vector<AttentionTask> tasks = make_tasks(problem, 256);
   for_each_task(problem, tasks, [&](const AttentionTask& task) {
@@ -403,6 +415,7 @@ void attention_forward_f32(const AttentionProblem& problem, const HeadRows<float
 void attention_backward_f32(const AttentionProblem& problem, const HeadRows<float>& q, const HeadRows<float>& k,
                             const HeadRows<float>& v, const HeadRows<float>& dout, const float* logsumexp,
                             const HeadOutput<float>& dq, const HeadOutput<float>& dk, const HeadOutput<float>& dv) {
+  count_products(problem, 5);
   const AttentionInputs inputs{q, k, v};
   const AttentionGradients gradients{dout, dq, dk, dv};
   const std::vector<AttentionTask> tasks = make_tasks(problem, whole_sequence);

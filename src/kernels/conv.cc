@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include "fovea/core/profile.h"
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/conv.cc"
 #include "hwy/foreach_target.h"
@@ -398,16 +400,19 @@ HWY_EXPORT(depthwise_input_grad);
 HWY_EXPORT(depthwise_weight_grad);
 
 void conv2d_f32(const Conv2dShape& s, const float* x, const float* w, const float* bias, float* y) {
+  profile::count(s.flops());
   if (s.depthwise()) return HWY_DYNAMIC_DISPATCH(depthwise)(s, x, w, bias, y);
   HWY_DYNAMIC_DISPATCH(conv2d)(s, x, w, bias, y);
 }
 
 void conv2d_input_grad_f32(const Conv2dShape& s, const float* dy, const float* w, float* dx, bool accumulate) {
+  profile::count(s.flops());
   if (s.depthwise()) return HWY_DYNAMIC_DISPATCH(depthwise_input_grad)(s, dy, w, dx, accumulate);
   HWY_DYNAMIC_DISPATCH(conv2d_input_grad)(s, dy, w, dx, accumulate);
 }
 
 void conv2d_weight_grad_f32(const Conv2dShape& s, const float* x, const float* dy, float* dw, bool accumulate) {
+  profile::count(s.flops());
   if (s.depthwise()) return HWY_DYNAMIC_DISPATCH(depthwise_weight_grad)(s, x, dy, dw, accumulate);
   HWY_DYNAMIC_DISPATCH(conv2d_weight_grad)(s, x, dy, dw, accumulate);
 }

@@ -1,5 +1,7 @@
 #include "fovea/kernels/gemm.h"
 
+#include "fovea/core/profile.h"
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/gemm.cc"
 #include "hwy/foreach_target.h"
@@ -35,6 +37,7 @@ HWY_EXPORT(gemm);
 
 void gemm_f32(std::int64_t m, std::int64_t n, std::int64_t k, MatrixView<float> a, MatrixView<float> b, float* c,
               std::int64_t c_stride, const Epilogue<float>& epilogue) {
+  profile::count(2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k));
   HWY_DYNAMIC_DISPATCH(gemm)(m, n, k, a, b, c, c_stride, epilogue);
 }
 

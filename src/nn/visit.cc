@@ -41,6 +41,28 @@ void name_parameters(const std::vector<ParamEntry>& entries) {
   }
 }
 
+NodeNames parameter_names(const std::vector<ParamEntry>& entries) {
+  NodeNames names;
+  for (const ParamEntry& entry : entries) {
+    if (!entry.leaf->is_buffer() && entry.begin == 0) names.emplace_back(entry.leaf->node.get(), entry.path);
+  }
+  return names;
+}
+
+// The name of a part has a level of its own: "self_attn.q_proj.weight" belongs to self_attn.
+NodeNames module_names(const std::vector<ParamEntry>& entries) {
+  NodeNames names;
+  for (const ParamEntry& entry : entries) {
+    if (entry.leaf->is_buffer() || entry.begin > 0) continue;
+    std::string path = entry.path;
+    for (int level = entry.is_part ? 2 : 1; level > 0 && path.find('.') != std::string::npos; --level) {
+      path.resize(path.rfind('.'));
+    }
+    names.emplace_back(entry.leaf->node.get(), path);
+  }
+  return names;
+}
+
 bool glob_matches(std::string_view glob, std::string_view text) {
   std::size_t g = 0, t = 0, star = std::string_view::npos, resume = 0;
   while (t < text.size()) {

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "fovea/core/profile.h"
 #include "fovea/kernels/adamw.h"
 #include "fovea/kernels/adamw_reference.h"
 #include "fovea/kernels/reduce.h"
@@ -23,6 +24,8 @@ void check_settings(const AdamW& settings, double lr) {
 
 void AdamW::step(ParamStore& store, double lr, double gradient_scale) {
   check_settings(*this, lr);
+  const profile::Span span("adamw");
+  profile::count(0, 7 * static_cast<double>(store.weights().bytes()));  // reads four numbers and writes three
   store.complete_gradients();
   Tensor &first = store.role("exp_avg"), &second = store.role("exp_avg_sq");
   ++steps;
@@ -53,6 +56,8 @@ void AdamW::step(ParamStore& store, double lr, double gradient_scale) {
 }
 
 double gradient_norm(ParamStore& store) {
+  const profile::Span span("gradient_norm");
+  profile::count(0, static_cast<double>(store.gradients().bytes()));
   store.complete_gradients();
   const Tensor& gradients = store.gradients();
   return dispatch_floating(gradients.dtype(), "gradient_norm", [&]<class T>() {

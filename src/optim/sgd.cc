@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "fovea/core/profile.h"
 #include "fovea/kernels/sgd.h"
 #include "fovea/kernels/sgd_reference.h"
 
@@ -20,6 +21,8 @@ void check_settings(const Sgd& settings, double lr) {
 
 void Sgd::step(ParamStore& store, double lr, double gradient_scale) {
   check_settings(*this, lr);
+  const profile::Span span("sgd");
+  profile::count(0, 5 * static_cast<double>(store.weights().bytes()));  // reads three numbers and writes two
   store.complete_gradients();
   Tensor& buffer = store.role("momentum_buffer");
   ++steps;

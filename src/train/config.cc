@@ -97,6 +97,7 @@ void fields(TrainConfig& c, auto&& f) {
   f("log_every", c.log_every, count);
   f("max_bad_steps", c.max_bad_steps, count);
   f("detect_anomaly", c.detect_anomaly, any);
+  f("profile", c.profile, count_or_zero);
   f("save_minutes", c.save_minutes, not_negative);
   f("save_steps", c.save_steps, count_or_zero);
   f("save_epochs", c.save_epochs, count_or_zero);

@@ -39,6 +39,7 @@ constexpr Flag flags[]{
     {"--freeze", "train.freeze", list},
     {"--log-every-n-steps", "train.log_every"},
     {"--detect-anomaly", "train.detect_anomaly", setting, "true"},
+    {"--profile", "train.profile", setting, "10"},
     {"--save-frequency", "train.save_epochs"},
     {"--delete-previous-checkpoint", "train.keep_checkpoints", setting, "1"},
     {"--seed", "train.seed"},

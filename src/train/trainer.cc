@@ -11,6 +11,7 @@
 #include "fovea/core/cpu.h"
 #include "fovea/core/log.h"
 #include "fovea/core/parallel.h"
+#include "fovea/core/profile.h"
 #include "fovea/io/file.h"
 #include "fovea/nn/parameter_file.h"
 #include "fovea/ops/elementwise.h"
@@ -58,6 +59,7 @@ bool is_free(const std::string& key) {
                                           "train.keep_checkpoints",
                                           "train.max_bad_steps",
                                           "train.detect_anomaly",
+                                          "train.profile",
                                           "eval.batch_size"};
   return free.contains(key);
 }
@@ -102,14 +104,6 @@ double rounded(double value, int digits) {
   return std::round(scale * value) / scale;
 }
 
-DetectAnomaly::Names names_of(const std::vector<nn::ParamEntry>& entries) {
-  DetectAnomaly::Names names;
-  for (const nn::ParamEntry& entry : entries) {
-    if (!entry.leaf->is_buffer() && entry.begin == 0) names.emplace_back(entry.leaf->node.get(), entry.path);
-  }
-  return names;
-}
-
 }  // namespace
 
 Task::~Task() = default;
@@ -140,7 +134,7 @@ Trainer::Trainer(Task& task, const Config& config, std::optional<std::string> re
       store_(task.parameters()),
       optimizer_(make_optimizer(config.optim)),
       checkpoints_(config.output + "/checkpoints"),
-      parameter_names_(names_of(task.parameters())),
+      parameter_names_(nn::parameter_names(task.parameters())),
       steps_per_epoch_(task.loader().batches_per_epoch() / config.train.accum_freq) {
   FOVEA_CHECK(steps_per_epoch_ >= 1, "[train] train.accum_freq is ", config.train.accum_freq, ", but an epoch has ",
               task.loader().batches_per_epoch(), " batches");
@@ -217,6 +211,7 @@ io::TensorMap Trainer::optimizer_tensors() const {
 }
 
 void Trainer::write_checkpoint() {
+  const profile::Span span("save checkpoint", true);
   const double start = monotonic_seconds();
   log_->flush_to_disk();
   TrainState state = state_;
@@ -295,6 +290,7 @@ void Trainer::go_to_step(std::int64_t step) {
 
 // Those of one step. Batches at the end of an epoch that do not fill a step are left out.
 std::vector<data::Batch> Trainer::next_batches() {
+  const profile::Span span("data wait");
   const std::int64_t used = steps_per_epoch_ * config_.train.accum_freq;
   std::vector<data::Batch> batches;
   while (static_cast<std::int64_t>(batches.size()) < config_.train.accum_freq) {
@@ -315,6 +311,7 @@ double Trainer::backward_pass(std::span<const data::Batch> batches, StepResult& 
 }
 
 Trainer::StepResult Trainer::step(std::span<const data::Batch> batches) {
+  const profile::Span span("step");
   StepResult result;
   BufferSnapshot statistics(task_.parameters());
   try {
@@ -358,6 +355,7 @@ void Trainer::note_bad_step(const StepResult& result) {
 
 // Evaluates all splits; false when a stop was requested before it was over, and nothing is logged then.
 bool Trainer::evaluate() {
+  const profile::Span span("evaluate", true);
   const double start = monotonic_seconds();
   const optim::EmaScope averages(ema_ ? &*ema_ : nullptr);
   std::vector<SplitScores> scores;
@@ -379,6 +377,7 @@ bool Trainer::evaluate() {
 }
 
 void Trainer::save_model() {
+  const profile::Span span("save model", true);
   const optim::EmaScope averages(ema_ ? &*ema_ : nullptr);
   task_.save(config_.output + "/model");
 }
@@ -498,14 +497,32 @@ bool Trainer::train() {
     action();
     progress.exclude(monotonic_seconds() - start);
   };
+  profile_begin_ = std::max(state_.step, std::min(state_.step + warm_steps, schedule_.total - 1));
   if (planned_ && evaluation_is_due()) aside([&] { evaluate(); });
   while (state_.step < schedule_.total && !stop_requested()) {
+    if (config_.train.profile > 0 && state_.step == profile_begin_) start_profile();
     timed_step(progress);
     if (checkpoint_is_due()) aside([&] { try_to_write_checkpoint(); });
     if (evaluation_is_due()) aside([&] { evaluate(); });
+    if (profile_is_over()) aside([&] { finish_profile(); });
   }
   progress.finish();
   return !stop_requested();
+}
+
+void Trainer::start_profile() {
+  profiler_.emplace(nn::module_names(task_.parameters()));
+  profile_end_ = profile_begin_ + config_.train.profile;
+}
+
+void Trainer::finish_profile() {
+  if (!profiler_) return;
+  const std::string trace = config_.output + "/trace.json", tables = config_.output + "/profile.txt";
+  io::write_file(trace, profiler_->trace_json());
+  const std::string report = profiler_->report(kernels::measure_roofline(), state_.step - profile_begin_);
+  profiler_.reset();
+  io::write_file(tables, report);
+  log::info(report, "the profile is in ", tables, ", the trace in ", trace);
 }
 
 bool Trainer::run() {
@@ -524,11 +541,13 @@ bool Trainer::run() {
     save_model();
     if (evaluate()) {
       report();
+      finish_profile();  // a run that ends before all its steps are done
       log::info("the model is in ", config_.output, "/model, the report ", config_.output, "/report.html");
       return true;
     }
   }
   if (saved_step_ != state_.step) write_checkpoint();
+  finish_profile();
   log::info("stopped after step ", state_.step, " of ", schedule_.total, "; a checkpoint is saved in ", config_.output);
   return false;
 }

@@ -6,13 +6,17 @@
 #include <chrono>
 #include <cstdio>
 #include <numeric>
+#include <optional>
 #include <string>
 #include <vector>
 
-#include "fma_peak.h"
 #include "fovea/autograd/backward.h"
+#include "fovea/autograd/profiler.h"
 #include "fovea/core/cpu.h"
 #include "fovea/core/parallel.h"
+#include "fovea/core/profile.h"
+#include "fovea/io/file.h"
+#include "fovea/kernels/roofline.h"
 #include "fovea/models/clip.h"
 #include "fovea/objectives/gradient_cache.h"
 #include "fovea/objectives/info_nce.h"
@@ -29,8 +33,10 @@ struct Options {
   std::string preset = "small", exact_savings = "off";
   std::int64_t batch = 32, steps = 10, tokens = 0, accum_freq = 1;
   int threads = num_threads();
-  bool json = false, checkpointing = false;
+  bool json = false, checkpointing = false, profile = false;
+  std::string trace;
 
+  bool profiles() const { return profile || !trace.empty(); }
   bool saving() const { return exact_savings == "on"; }
   nn::Ctx context() const {
     nn::Ctx ctx{.training = true};
@@ -77,7 +83,10 @@ class Stepper {
   template <class Backward>
   std::vector<double> run(const Backward& backward_pass) {
     std::vector<double> times;
+    std::optional<Profiler> profiler;
     for (std::int64_t step = 0; step < options_.steps + 2; ++step) {
+      if (step == 2 && options_.profiles()) profiler.emplace(nn::module_names(nn::collect(model_)));
+      const profile::Span span("step");
       const auto start = std::chrono::steady_clock::now();
       store_.clear_gradients();
       backward_pass(model_, options_.context());
@@ -86,10 +95,18 @@ class Stepper {
       const std::chrono::duration<double, std::milli> elapsed = std::chrono::steady_clock::now() - start;
       if (step >= 2) times.push_back(elapsed.count());
     }
+    if (profiler) show(*profiler);
     return times;
   }
 
  private:
+  void show(const Profiler& profiler) const {
+    if (options_.profile) {
+      std::fprintf(stderr, "%s", profiler.report(kernels::measure_roofline(), options_.steps).c_str());
+    }
+    if (!options_.trace.empty()) io::write_file(options_.trace, profiler.trace_json());
+  }
+
   Model model_;
   optim::ParamStore store_;
   optim::AdamW optimizer_;
@@ -183,15 +200,6 @@ Measured measure_rn50(const Options& options) {
   return {times, 3 * static_cast<double>(options.batch) * models::ModifiedResNet::flops(config)};
 }
 
-// Operations per second of all threads at once, doing nothing but multiply-adds.
-double peak(int threads) {
-  std::vector<double> rates(static_cast<std::size_t>(threads));
-  parallel_for(threads, 1, [&](std::int64_t i, std::int64_t end) {
-    for (; i < end; ++i) rates[static_cast<std::size_t>(i)] = bench::fma_peak();
-  });
-  return std::accumulate(rates.begin(), rates.end(), 0.0);
-}
-
 void print(const Options& options, Measured measured) {
   std::nth_element(measured.times.begin(),
                    measured.times.begin() + static_cast<std::ptrdiff_t>(measured.times.size() / 2),
@@ -208,7 +216,7 @@ void print(const Options& options, Measured measured) {
             "at most %.1f MB resident\n";
   std::printf(format, options.preset.c_str(), static_cast<long long>(options.batch), options.threads,
               cpu::to_string(cpu::active_isa()).c_str(), ms, static_cast<double>(options.batch) / ms * 1e3, rate * 1e-9,
-              rate / peak(options.threads), rss);
+              rate / kernels::measure_roofline().flops, rss);
 }
 
 }  // namespace
@@ -229,6 +237,9 @@ int main(int argc, char** argv) {
   app.add_option("--accum-freq", options.accum_freq, "micro-batches of a step, through the gradient cache")
       ->check(CLI::PositiveNumber);
   app.add_flag("--checkpointing", options.checkpointing, "blocks keep their inputs alone");
+  app.add_flag("--profile", options.profile, "tables of operations and modules on standard error: where the time goes");
+  app.add_option("--trace", options.trace, "the same as a file for chrome://tracing or ui.perfetto.dev")
+      ->type_name("FILE");
   CLI11_PARSE(app, argc, argv);
   try {
     set_num_threads(options.threads);

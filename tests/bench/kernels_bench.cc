@@ -1,10 +1,10 @@
 // Speed of the matrix kernels, as operations per second and as a share of the FMA peak of the threads used.
 #include <benchmark/benchmark.h>
 
-#include "fma_peak.h"
 #include "fovea/core/parallel.h"
 #include "fovea/kernels/conv.h"
 #include "fovea/kernels/gemm.h"
+#include "fovea/kernels/roofline.h"
 #include "fovea/tensor/factory.h"
 
 namespace {
@@ -12,7 +12,7 @@ namespace {
 using namespace fovea;
 
 double peak() {
-  static const double value = bench::fma_peak() * num_threads();
+  static const double value = kernels::fma_peak() * num_threads();
   return value;
 }
 

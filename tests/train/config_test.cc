@@ -115,6 +115,7 @@ TEST(Config, ReadsEveryKeyAndWritesItBack) {
     "log_every": 2,
     "max_bad_steps": 8,
     "detect_anomaly": true,
+    "profile": 5,
     "save_minutes": 0.5,
     "save_steps": 6,
     "save_epochs": 7,

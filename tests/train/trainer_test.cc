@@ -309,6 +309,40 @@ TEST_F(TrainerRun, AnomalyDetectionChangesNoBit) {
   expect_same_run(run(c), plain);
 }
 
+TEST_F(TrainerRun, AProfileChangesNoBitAndHoldsTheWholeStep) {
+  Config c = config(tiny_vit_transformer);
+  c.eval.splits = {"train"};
+  const Outcome plain = run(c);
+  c.train.profile = 10;  // more than there are: to the end
+  const Outcome profiled = run(c);
+  expect_same_run(plain, profiled);
+  const Json trace = Json::parse(io::read_file(profiled.folder + "/trace.json"));
+  std::map<std::string, int> found;
+  double step = 0;
+  for (const Json& event : trace["traceEvents"]) {
+    if (event["ph"] != "X") continue;
+    ++found[event["name"].get<std::string>()];
+    if (event["name"] == "step") step = event["ts"].get<double>() + event["dur"].get<double>();
+  }
+  double inside = 0, of_steps = 0;
+  for (const Json& event : trace["traceEvents"]) {
+    if (event["ph"] != "X" || event["ts"].get<double>() > step) continue;
+    if (event["name"] == "step") of_steps += event["dur"].get<double>();
+    if (event["cat"] == "forward" || event["name"] == "backward" || event["name"] == "adamw" ||
+        event["name"] == "gradient_norm") {
+      inside += event["cat"] == "backward" ? 0 : event["dur"].get<double>();
+    }
+  }
+  EXPECT_EQ(found["step"], 2);  // of four, two are not looked at
+  for (const char* name : {"data wait", "adamw", "save checkpoint", "evaluate", "save model"})
+    EXPECT_GE(found[name], 1) << name;
+  EXPECT_LE(inside, of_steps);
+  EXPECT_GT(inside, 0.8 * of_steps);
+  const std::string tables = io::read_file(profiled.folder + "/profile.txt");
+  EXPECT_TRUE(contains(tables, "2 steps: ")) << tables;
+  EXPECT_TRUE(contains(tables, "vision_model.encoder.layers.*.mlp.fc1")) << tables;
+}
+
 TEST_F(TrainerRun, AveragedWeightsAreWhatIsSavedAndScored) {
   Config c = config();
   c.schedule.warmup_fraction = 0;

@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "fovea/autograd/node.h"
 #include "fovea/core/error.h"
@@ -41,15 +40,13 @@ class FOVEA_API AnomalyError : public Error {
 // without it nothing is checked and nothing costs time.
 class FOVEA_API DetectAnomaly {
  public:
-  using Names = std::vector<std::pair<const Node*, std::string>>;
-
-  explicit DetectAnomaly(Names parameters);
+  explicit DetectAnomaly(NodeNames parameters);
   ~DetectAnomaly();
   DetectAnomaly(const DetectAnomaly&) = delete;
   DetectAnomaly& operator=(const DetectAnomaly&) = delete;
 
  private:
-  Names names_;
+  NodeNames names_;
   const DetectAnomaly* previous_;
   friend struct AnomalyHook;
 };

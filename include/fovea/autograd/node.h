@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -60,5 +61,7 @@ struct FOVEA_API Node {
   // Where the next contribution goes, and whether to add to what is there.
   std::pair<Tensor*, bool> grad_slot();
 };
+
+using NodeNames = std::vector<std::pair<const Node*, std::string>>;
 
 }  // namespace fovea

@@ -114,6 +114,11 @@ std::vector<ParamEntry> collect(Module& module) {
 // Writes each leaf's path into it (the first part's for a parameter of parts). Call once after construction.
 FOVEA_API void name_parameters(const std::vector<ParamEntry>& entries);
 
+// Trainable parameters on the tape with their paths (the first part's for a parameter of parts), and with the paths of
+// the modules that they belong to.
+FOVEA_API NodeNames parameter_names(const std::vector<ParamEntry>& entries);
+FOVEA_API NodeNames module_names(const std::vector<ParamEntry>& entries);
+
 // Freezes every parameter whose path matches one of the globs ("vision_model.*"; * matches any text). Throws Error for
 // a glob that matches nothing, and when only some of a parameter's named parts match; nothing is changed then.
 FOVEA_API void freeze(const std::vector<ParamEntry>& entries, const std::vector<std::string>& globs);

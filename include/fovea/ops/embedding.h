@@ -3,6 +3,7 @@
 
 #include "fovea/autograd/saved.h"
 #include "fovea/autograd/var.h"
+#include "fovea/core/profile.h"
 #include "fovea/kernels/rows.h"
 #include "fovea/kernels/rows_reference.h"
 #include "fovea/ops/detail/grad_target.h"
@@ -15,6 +16,7 @@ namespace detail {
 inline Var take_rows(const char* name, const Var& table, const Tensor& rows, const Shape& out) {
   const std::int64_t table_rows = table.dim(0), width = table.dim(1), count = rows.numel();
   Tensor y(out, table.dtype());
+  profile::count(0, 2 * static_cast<double>(y.bytes()));  // not the whole table
   kernels::gather_rows(table.value().raw(), rows.data<std::int64_t>(), count, width * size_of(table.dtype()),
                        y.mutable_raw());
   return record(name, y, {table}, [=, rows = Saved(rows)](const Tensor& dy, Grads& g) {

@@ -72,6 +72,7 @@ struct TrainConfig {
   std::int64_t log_every = 10;                 // steps
   std::int64_t max_bad_steps = 10;  // in a row, with a loss or gradient that is not finite; then the run stops
   bool detect_anomaly = false;      // name the operation that gives the first number that is not finite
+  std::int64_t profile = 0;         // steps whose operations are timed, after two that are not; 0: none
   double save_minutes = 10;         // between checkpoints; 0: not by the clock
   std::int64_t save_steps = 0, save_epochs = 0;  // a checkpoint after every so many; 0: none
   std::int64_t keep_checkpoints = 2;             // the newest

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "fovea/autograd/anomaly.h"
+#include "fovea/autograd/profiler.h"
 #include "fovea/optim/ema.h"
 #include "fovea/optim/optimizer.h"
 #include "fovea/optim/schedule.h"
@@ -87,6 +88,9 @@ class FOVEA_API Trainer {
   void note_bad_step(const StepResult& result);
   void check_first_loss(const StepResult& result, std::int64_t samples) const;
   void timed_step(Progress& progress);
+  void start_profile();
+  void finish_profile();
+  bool profile_is_over() const { return profiler_ && state_.step == profile_end_; }
   bool train();
   bool checkpoint_is_due() const;
   bool evaluation_is_due() const;
@@ -102,7 +106,7 @@ class FOVEA_API Trainer {
   std::optional<optim::Ema> ema_;
   optim::Schedule schedule_;
   Checkpoints checkpoints_;
-  DetectAnomaly::Names parameter_names_;
+  NodeNames parameter_names_;
   TrainState state_;
   Window window_;
   std::int64_t steps_per_epoch_ = 1;
@@ -110,6 +114,8 @@ class FOVEA_API Trainer {
   std::int64_t saved_step_ = -1;  // of the last checkpoint
   double saved_at_ = 0;           // on the clock
   std::optional<MetricsLog> log_;
+  std::optional<Profiler> profiler_;
+  std::int64_t profile_begin_ = -1, profile_end_ = -1;  // steps
 };
 
 }  // namespace fovea::train

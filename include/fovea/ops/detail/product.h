@@ -3,6 +3,7 @@
 
 #include <type_traits>
 
+#include "fovea/core/profile.h"
 #include "fovea/kernels/activation.h"
 #include "fovea/kernels/gemm.h"
 #include "fovea/kernels/gemm_reference.h"
@@ -24,6 +25,8 @@ void gemm(std::int64_t m, std::int64_t n, std::int64_t k, kernels::MatrixView<T>
 // out (columns) = or += the sum of the rows of x: the gradient of a bias.
 template <class T>
 void column_sum(const T* x, std::int64_t rows, std::int64_t columns, T* out, bool accumulate) {
+  const profile::Span span("column_sum");
+  profile::count(0, static_cast<double>(rows * columns) * sizeof(T));
   if constexpr (std::is_same_v<T, float>) {
     kernels::column_sum_f32(x, rows, columns, out, accumulate);
   } else {
@@ -34,6 +37,8 @@ void column_sum(const T* x, std::int64_t rows, std::int64_t columns, T* out, boo
 // dx = dy * activation'(x).
 template <class T>
 void activation_grad(Activation kind, const T* x, const T* dy, std::int64_t n, T* dx) {
+  const profile::Span span("activation_grad");
+  profile::count(0, 3 * static_cast<double>(n) * sizeof(T));
   if constexpr (std::is_same_v<T, float>) {
     kernels::activation_grad_f32(kind, x, dy, n, dx, false);
   } else {
