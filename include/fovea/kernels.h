@@ -23,6 +23,8 @@
 #include "fovea/kernels/gemm.h"
 #include "fovea/kernels/gemm_reference.h"
 #include "fovea/kernels/grad_target.h"
+#include "fovea/kernels/lamb.h"
+#include "fovea/kernels/lamb_reference.h"
 #include "fovea/kernels/layer_norm.h"
 #include "fovea/kernels/layer_norm_reference.h"
 #include "fovea/kernels/matrix.h"

@@ -3,6 +3,7 @@
 
 #include "fovea/optim/adamw.h"
 #include "fovea/optim/ema.h"
+#include "fovea/optim/lamb.h"
 #include "fovea/optim/layer_decay.h"
 #include "fovea/optim/optimizer.h"
 #include "fovea/optim/param_store.h"

@@ -3,6 +3,7 @@
 #include <array>
 
 #include "fovea/core/profile.h"
+#include "fovea/kernels/gemm.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/conv.cc"
@@ -399,19 +400,26 @@ HWY_EXPORT(depthwise);
 HWY_EXPORT(depthwise_input_grad);
 HWY_EXPORT(depthwise_weight_grad);
 
+// With a 1x1 filter the pixels are the rows of a matrix: x (P, C), w (O, C), y (P, O).
+
 void conv2d_f32(const Conv2dShape& s, const float* x, const float* w, const float* bias, float* y) {
+  if (s.pointwise()) return gemm_f32(s.pixels(), s.o, s.c, {x, s.c}, {w, s.c, true}, y, s.o, {.bias = bias});
   profile::count(s.flops());
   if (s.depthwise()) return HWY_DYNAMIC_DISPATCH(depthwise)(s, x, w, bias, y);
   HWY_DYNAMIC_DISPATCH(conv2d)(s, x, w, bias, y);
 }
 
 void conv2d_input_grad_f32(const Conv2dShape& s, const float* dy, const float* w, float* dx, bool accumulate) {
+  if (s.pointwise()) return gemm_f32(s.pixels(), s.c, s.o, {dy, s.o}, {w, s.c}, dx, s.c, {.accumulate = accumulate});
   profile::count(s.flops());
   if (s.depthwise()) return HWY_DYNAMIC_DISPATCH(depthwise_input_grad)(s, dy, w, dx, accumulate);
   HWY_DYNAMIC_DISPATCH(conv2d_input_grad)(s, dy, w, dx, accumulate);
 }
 
 void conv2d_weight_grad_f32(const Conv2dShape& s, const float* x, const float* dy, float* dw, bool accumulate) {
+  if (s.pointwise()) {
+    return gemm_f32(s.o, s.c, s.pixels(), {dy, s.o, true}, {x, s.c}, dw, s.c, {.accumulate = accumulate});
+  }
   profile::count(s.flops());
   if (s.depthwise()) return HWY_DYNAMIC_DISPATCH(depthwise_weight_grad)(s, x, dy, dw, accumulate);
   HWY_DYNAMIC_DISPATCH(conv2d_weight_grad)(s, x, dy, dw, accumulate);

@@ -17,14 +17,18 @@ ParamStore::ParamStore(const std::vector<nn::ParamEntry>& entries) {
   std::int64_t total = 0;
   for (const nn::ParamEntry& entry : entries) {
     const auto& leaf = entry.leaf;
-    if (leaf->is_buffer() || leaf->frozen || offsets_.contains(leaf.get())) continue;
+    if (leaf->is_buffer() || leaf->frozen) continue;
+    const bool placed = !offsets_.emplace(leaf.get(), total).second;
+    const Tensor part = entry.value();
+    const std::int64_t before = entry.is_part ? entry.begin * (part.numel() / (entry.end - entry.begin)) : 0;
+    segments_.push_back({offsets_[leaf.get()] + before, part.numel(), leaf->decay, leaf->lr_scale});
+    if (placed) continue;
     FOVEA_CHECK(leaves_.empty() || leaf->value.dtype() == leaves_.front()->value.dtype(), "[param_store] ", entry.path,
                 " is ", to_string(leaf->value.dtype()), ", the others are ", to_string(leaves_.front()->value.dtype()));
     const std::int64_t length = padded(leaf->value.numel());
     if (runs_.empty() || runs_.back().decay != leaf->decay || runs_.back().lr_scale != leaf->lr_scale)
       runs_.push_back({total, 0, leaf->decay, leaf->lr_scale});
     runs_.back().length += length;
-    offsets_[leaf.get()] = total;
     leaves_.push_back(leaf);
     total += length;
   }

@@ -65,7 +65,7 @@ void fields(ObjectiveConfig& c, auto&& f) {
   f("label_smoothing", c.label_smoothing, below_one);
 }
 void fields(OptimConfig& c, auto&& f) {
-  f("name", Choice{c.name, {"adamw", "sgd"}}, any);
+  f("name", Choice{c.name, {"adamw", "lamb", "sgd"}}, any);
   f("lr", c.lr, positive);
   f("betas", c.betas, below_one);
   f("eps", c.eps, positive);

@@ -75,6 +75,7 @@ void refuse_another_run(const Config& saved, const Config& wanted) {
 
 optim::Optimizer make_optimizer(const OptimConfig& c) {
   if (c.name == "sgd") return {optim::Sgd{c.momentum, c.weight_decay, c.nesterov}};
+  if (c.name == "lamb") return {optim::Lamb{c.betas[0], c.betas[1], c.eps, c.weight_decay}};
   return {optim::AdamW{c.betas[0], c.betas[1], c.eps, c.weight_decay}};
 }
 

@@ -84,6 +84,7 @@ TEST(Conv, EqualsTheReferenceAcrossBlocks) {
   testing::for_each_isa([](const std::string& isa) {
     expect_equal_to_reference({3, 14, 14, 70, 66, 3, 3, 1, 1, 1}, false, isa);
     expect_equal_to_reference({2, 8, 8, 600, 20, 1, 1, 2, 0, 1}, false, isa);
+    expect_equal_to_reference({2, 8, 8, 600, 20, 1, 1, 1, 0, 1}, true, isa);
     expect_equal_to_reference({2, 32, 32, 3, 24, 8, 8, 8, 0, 1}, true, isa);
   });
 }

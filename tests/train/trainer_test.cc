@@ -506,6 +506,15 @@ TEST_F(TrainerRun, LockedTowersKeepTheirWeights) {
   EXPECT_EQ(moved(R"(train.freeze=["*_model.*", "logit*"])"), "vt");  // the projections
 }
 
+TEST_F(TrainerRun, Lamb) {
+  Config c = config();
+  c.train.epochs = 4;
+  c.optim.name = "lamb";
+  c.optim.lr = 0.02;
+  const std::vector<double> losses_of = losses(run(c).lines);
+  EXPECT_LT(losses_of.back(), losses_of.front());
+}
+
 TEST_F(TrainerRun, SgdAndTheOtherSchedules) {
   Config c = config();
   c.train.epochs = 8;

@@ -19,6 +19,7 @@ struct Conv2dShape {
   std::int64_t group_o() const { return o / groups; }
   std::int64_t filter_size() const { return kh * kw * group_c(); }
   double flops() const { return 2.0 * static_cast<double>(pixels()) * static_cast<double>(o * filter_size()); }
+  bool pointwise() const { return kh == 1 && kw == 1 && stride == 1 && padding == 0 && groups == 1; }
   bool depthwise() const { return groups == c && o == c && groups > 1; }
 };
 

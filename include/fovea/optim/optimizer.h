@@ -4,13 +4,14 @@
 #include <variant>
 
 #include "fovea/optim/adamw.h"
+#include "fovea/optim/lamb.h"
 #include "fovea/optim/sgd.h"
 
 namespace fovea::optim {
 
 // Any of the optimisers, with what they have in common.
 struct Optimizer {
-  std::variant<AdamW, Sgd> kind;
+  std::variant<AdamW, Lamb, Sgd> kind;
 
   void step(ParamStore& store, double lr, double gradient_scale = 1) {
     std::visit([&](auto& optimizer) { optimizer.step(store, lr, gradient_scale); }, kind);

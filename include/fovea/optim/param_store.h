@@ -15,7 +15,7 @@ namespace fovea::optim {
 // writes gradients straight into the gradient block.
 class FOVEA_API ParamStore {
  public:
-  // A run of neighbouring parameters that the optimiser treats alike.
+  // A stretch of the blocks that the optimiser treats alike.
   struct Run {
     std::int64_t offset = 0, length = 0;  // elements
     bool decay = true;
@@ -32,7 +32,10 @@ class FOVEA_API ParamStore {
   Tensor& role(const std::string& name);
   const std::map<std::string, Tensor>& roles() const { return roles_; }
 
+  // Everything, neighbouring parameters in as few runs as possible.
   const std::vector<Run>& runs() const { return runs_; }
+  // The named tensors one by one: the parts of a joined parameter apart.
+  const std::vector<Run>& segments() const { return segments_; }
 
   void clear_gradients();     // the next backward overwrites
   void complete_gradients();  // zeros for parameters that backward did not reach
@@ -44,7 +47,7 @@ class FOVEA_API ParamStore {
  private:
   std::vector<std::shared_ptr<nn::ParamLeaf>> leaves_;
   std::map<const nn::ParamLeaf*, std::int64_t> offsets_;
-  std::vector<Run> runs_;
+  std::vector<Run> runs_, segments_;
   Tensor weights_, gradients_;
   std::map<std::string, Tensor> roles_;
 };

@@ -34,7 +34,7 @@ struct ObjectiveConfig {
 };
 
 struct OptimConfig {
-  std::string name = "adamw";  // or sgd
+  std::string name = "adamw";  // lamb, or sgd
   double lr = 1e-3;            // after the warm-up
   std::array<double, 2> betas{0.9, 0.98};
   double eps = 1e-6;
