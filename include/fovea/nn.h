@@ -12,5 +12,6 @@
 #include "fovea/nn/mlp.h"
 #include "fovea/nn/param.h"
 #include "fovea/nn/parameter_file.h"
+#include "fovea/nn/rms_norm.h"
 #include "fovea/nn/transformer.h"
 #include "fovea/nn/visit.h"

@@ -20,6 +20,7 @@
 #include "fovea/ops/reduce.h"
 #include "fovea/ops/reduction.h"
 #include "fovea/ops/resample.h"
+#include "fovea/ops/rms_norm.h"
 #include "fovea/ops/shape.h"
 #include "fovea/ops/softmax.h"
 #include "fovea/ops/tokens.h"
