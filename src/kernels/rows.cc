@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 #include <vector>
 
 #include "fovea/core/parallel.h"
@@ -58,19 +59,36 @@ HWY_EXPORT(scale);
 
 namespace {
 
-// The numbers 0 ... count-1 sorted by the row they name, in their own order within one row: those of row r are
-// positions [begin[r], begin[r + 1]).
+// The numbers 0 ... count-1 sorted by the row they name, in their own order within one row: those of rows[i] are
+// positions [begin[i], begin[i + 1]). Takes time by their number alone, not by that of the table's rows.
 struct ByRow {
-  std::vector<std::int64_t> begin, positions;
+  std::vector<std::int64_t> positions, rows, begin;
 
-  ByRow(const std::int64_t* rows, std::int64_t count, std::int64_t table_rows)
-      : begin(static_cast<std::size_t>(table_rows) + 1), positions(static_cast<std::size_t>(count)) {
-    for (std::int64_t i = 0; i < count; ++i) ++begin[static_cast<std::size_t>(rows[i]) + 1];
-    for (std::size_t r = 1; r < begin.size(); ++r) begin[r] += begin[r - 1];
-    std::vector<std::int64_t> next = begin;
-    for (std::int64_t i = 0; i < count; ++i) {
-      positions[static_cast<std::size_t>(next[static_cast<std::size_t>(rows[i])]++)] = i;
+  ByRow(const std::int64_t* row, std::int64_t count, std::int64_t table_rows)
+      : positions(static_cast<std::size_t>(count)) {
+    std::iota(positions.begin(), positions.end(), 0);
+    constexpr int digit = 11;  // bits sorted by at a time
+    for (int shift = 0; (table_rows - 1) >> shift > 0; shift += digit) sort_by_digit(row, shift, digit);
+    for (std::size_t i = 0; i < positions.size(); ++i) {
+      const std::int64_t r = row[positions[i]];
+      if (!rows.empty() && rows.back() == r) continue;
+      rows.push_back(r);
+      begin.push_back(static_cast<std::int64_t>(i));
     }
+    begin.push_back(count);
+  }
+
+ private:
+  void sort_by_digit(const std::int64_t* row, int shift, int bits) {
+    const auto bucket = [=](std::int64_t position) {
+      return static_cast<std::size_t>(row[position] >> shift & ((std::int64_t{1} << bits) - 1));
+    };
+    std::vector<std::size_t> next((std::size_t{1} << bits) + 1);
+    for (const std::int64_t position : positions) ++next[bucket(position) + 1];
+    std::partial_sum(next.begin(), next.end(), next.begin());
+    std::vector<std::int64_t> sorted(positions.size());
+    for (const std::int64_t position : positions) sorted[next[bucket(position)]++] = position;
+    positions.swap(sorted);
   }
 };
 
@@ -89,18 +107,27 @@ void gather_rows(const void* table, const std::int64_t* rows, std::int64_t count
 
 void scatter_add_rows_f32(const float* dy, const std::int64_t* rows, std::int64_t count, std::int64_t width,
                           std::int64_t table_rows, const GradTarget<float>& dtable) {
-  const ByRow by_row(rows, count, table_rows);
-  parallel_for(table_rows, 64, [&](std::int64_t first, std::int64_t last) {
-    for (std::int64_t r = first; r < last; ++r) {
-      const std::int64_t begin = by_row.begin[static_cast<std::size_t>(r)];
-      const std::int64_t end = by_row.begin[static_cast<std::size_t>(r) + 1];
-      float* out = dtable.data + r * width;
-      if (begin < end) {
-        HWY_DYNAMIC_DISPATCH(sum_rows)
-        (dy, by_row.positions.data() + begin, end - begin, width, out, dtable.accumulate);
-      } else if (!dtable.accumulate) {
-        std::fill_n(out, width, 0.0f);
-      }
+  const ByRow named(rows, count, table_rows);
+  const auto groups = static_cast<std::int64_t>(named.rows.size());
+  const auto sum_group = [&](std::int64_t i) {
+    const std::int64_t begin = named.begin[static_cast<std::size_t>(i)];
+    HWY_DYNAMIC_DISPATCH(sum_rows)
+    (dy, named.positions.data() + begin, named.begin[static_cast<std::size_t>(i) + 1] - begin, width,
+     dtable.data + named.rows[static_cast<std::size_t>(i)] * width, dtable.accumulate);
+  };
+  if (dtable.accumulate) {
+    parallel_for(groups, 8, [&](std::int64_t i, std::int64_t end) {
+      for (; i < end; ++i) sum_group(i);
+    });
+    return;
+  }
+  parallel_for(table_rows, std::clamp<std::int64_t>(table_rows / 64, 8, 512), [&](std::int64_t r, std::int64_t end) {
+    std::int64_t i = std::lower_bound(named.rows.begin(), named.rows.end(), r) - named.rows.begin();
+    for (; r < end; ++r, ++i) {  // the rows up to the next one that is named are zero
+      const std::int64_t next = i < groups ? std::min(named.rows[static_cast<std::size_t>(i)], end) : end;
+      std::fill(dtable.data + r * width, dtable.data + next * width, 0.0f);
+      r = next;
+      if (r < end) sum_group(i);
     }
   });
 }
