@@ -87,8 +87,7 @@ struct PatchesA : RunBlocks {
   Patches patches;
   explicit PatchesA(const Patches& from) : RunBlocks(from.runs()), patches(from) {}
 
-  std::int64_t buffer_size(const KBlock&) const { return 0; }
-  void fill(std::int64_t row, std::int64_t row_end, const KBlock& block, float*, const float** table) const {
+  void fill(std::int64_t row, std::int64_t row_end, const KBlock& block, const float** table) const {
     std::array<Patches::Patch, tile_rows> rows;
     Patches::Pixel pixel = patches.pixel(row);
     for (int i = 0; i < tile_rows; ++i) {
@@ -105,6 +104,7 @@ struct PatchesA : RunBlocks {
 
 // Patches as rows of B: k counts pixels, columns the elements of a patch.
 struct PatchesB {
+  static constexpr bool by_rows = true;
   Patches patches;
 
   struct Piece {
@@ -116,7 +116,7 @@ struct PatchesB {
     const F32 d;
     const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
     const std::int64_t length = patches.runs().length;
-    std::array<Piece, 2 * HWY_MAX_BYTES / sizeof(float)> pieces;
+    std::array<Piece, tile_vectors * HWY_MAX_BYTES / sizeof(float)> pieces;
     std::size_t count = 0;
     for (std::int64_t j = n; j < n_end; j += pieces[count++].count) {
       pieces[count] = {patches.run(j / length), j % length, std::min(length - j % length, n_end - j), j - n};
@@ -175,8 +175,7 @@ struct OutputTapsA : RunBlocks {
   OutputTapsA(const Phase& at, const float* grad, const float* zero, std::int64_t which)
       : RunBlocks{at.taps_y() * at.taps_x(), at.s.group_o()}, phase(at), dy(grad), zeros(zero), group(which) {}
 
-  std::int64_t buffer_size(const KBlock&) const { return 0; }
-  void fill(std::int64_t row, std::int64_t row_end, const KBlock& block, float*, const float** table) const {
+  void fill(std::int64_t row, std::int64_t row_end, const KBlock& block, const float** table) const {
     const Conv2dShape& s = phase.s;
     const std::int64_t first_run = block.begin / length, height = s.out_h(), width = s.out_w();
     std::array<Phase::Pixel, tile_rows> rows;  // each row's pixel of dy under the first tap
@@ -199,6 +198,7 @@ struct OutputTapsA : RunBlocks {
 
 // Filters of a phase as rows of B: k counts taps and, inside them, filters; columns are input channels.
 struct TapFiltersB {
+  static constexpr bool by_rows = false;
   Phase phase;
   const float* w;
   std::int64_t group;

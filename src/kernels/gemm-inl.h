@@ -3,13 +3,15 @@
 //
 // Operands are described by three small types:
 //   A  int64 blocks(), KBlock block(i)                 how k is cut: fixed by shapes alone
-//      int64 buffer_size(block), fill(...)             pointers to the elements of a group of tile_rows rows
-//      static constexpr bool packed                    whether fill copies into the buffer as [k][tile_rows]
+//      static constexpr bool packed
+//      unpacked: fill(row, row_end, block, table)      pointers to the runs of a group of tile_rows rows
+//      packed:   pack(row, row_end, block, out)        copies groups of rows as [group][k][tile_rows]
 //   B  pack(k_begin, k_end, n_begin, n_end, columns, out)   copies a panel as [k][columns], zero beyond n_end
 //   C  float* row(i)                                   where a row of the result lies
 #include <algorithm>
 #include <cstdint>
 
+#include "fovea/core/cpu.h"
 #include "fovea/core/parallel.h"
 #include "fovea/kernels/matrix.h"
 #include "kernels/scratch.h"
@@ -27,21 +29,26 @@
 HWY_BEFORE_NAMESPACE();
 namespace fovea::kernels::HWY_NAMESPACE {
 
-// Tile of the result held in registers: tile_rows x two vectors.
+// Tile of the result held in registers, tile_rows x tile_vectors vectors, and the terms summed before the result is
+// touched: they decide the bits, so they are constants of the instruction set.
 #if HWY_TARGET == HWY_AVX3
-constexpr int tile_rows = 8;
+constexpr int tile_rows = 8, tile_vectors = 3;
+constexpr std::int64_t k_block = 768;
 #elif HWY_TARGET == HWY_AVX2
-constexpr int tile_rows = 6;
+constexpr int tile_rows = 6, tile_vectors = 2;
+constexpr std::int64_t k_block = 512;
 #else
-constexpr int tile_rows = 4;
+constexpr int tile_rows = 4, tile_vectors = 2;
+constexpr std::int64_t k_block = 512;
 #endif
-HWY_INLINE std::int64_t tile_columns() { return 2 * static_cast<std::int64_t>(hn::Lanes(F32())); }
-constexpr std::int64_t max_tile = tile_rows * 2 * HWY_MAX_BYTES / static_cast<int>(sizeof(float));
+constexpr std::int64_t max_tile = tile_rows * tile_vectors * HWY_MAX_BYTES / static_cast<int>(sizeof(float));
 
-constexpr std::int64_t k_block = 512;    // terms summed before the result is touched
-constexpr std::int64_t task_rows = 192;  // rows of a task; with k_block of A they fit a second-level cache
+constexpr std::int64_t min_task_rows = 64, max_task_rows = 768;
+constexpr std::int64_t few_rows = 160;      // of a result; then rows of B are read where they lie if they can be
+constexpr std::int64_t pack_rows = 8;       // rows of B copied to all panels together, so that memory is read in order
+constexpr std::int64_t prefetch_rows = 32;  // how far ahead of a copy rows are fetched
 constexpr std::int64_t packed_limit = std::int64_t{4} << 20;  // floats of B packed at a time
-constexpr std::int64_t split_limit = std::int64_t{1} << 18;   // floats of a result that is summed in parts
+constexpr std::int64_t split_limit = std::int64_t{1} << 16;   // floats of a result that is summed in parts
 constexpr std::int64_t max_parts = 16;
 
 // A stretch of k: `segments` runs of `length` terms, contiguous in A.
@@ -50,35 +57,40 @@ struct KBlock {
   std::int64_t size() const { return segments * length; }
 };
 
-// out (tile_rows, tile_columns) = A B over one block of k. `table` has tile_rows pointers for each segment.
-template <bool packed>
-HWY_INLINE void multiply_tile(const float* const* HWY_RESTRICT table, std::int64_t segments, std::int64_t length,
-                              const float* HWY_RESTRICT b, float* HWY_RESTRICT out) {
-  const F32 d;
-  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  VF32 left[tile_rows], right[tile_rows];
-#pragma GCC unroll 8
-  for (int i = 0; i < tile_rows; ++i) left[i] = right[i] = hn::Zero(d);
-  for (std::int64_t s = 0; s < segments; ++s, table += tile_rows) {
-    const float* rows[tile_rows];
-#pragma GCC unroll 8
-    for (int i = 0; i < tile_rows; ++i) rows[i] = table[packed ? 0 : i];
-    for (std::int64_t k = 0; k < length; ++k, b += 2 * lanes) {
-      const VF32 b0 = hn::Load(d, b), b1 = hn::Load(d, b + lanes);
-#pragma GCC unroll 8
-      for (int i = 0; i < tile_rows; ++i) {
-        const VF32 a = hn::Set(d, packed ? rows[0][k * tile_rows + i] : rows[i][k]);
-        left[i] = hn::MulAdd(a, b0, left[i]);
-        right[i] = hn::MulAdd(a, b1, right[i]);
-      }
+// The columns of a result as panels of tile_vectors vectors. The last ones are narrower, yet two vectors wide where
+// possible: a panel of one vector keeps the multipliers half busy.
+class Panels {
+ public:
+  explicit Panels(std::int64_t n) : n_(n), lanes_(static_cast<std::int64_t>(hn::Lanes(F32()))) {
+    const std::int64_t vectors = (n + lanes_ - 1) / lanes_;
+    whole_ = vectors / tile_vectors;
+    std::int64_t rest = vectors % tile_vectors;
+    if (tile_vectors == 3 && rest == 1 && whole_ > 0) {
+      --whole_;
+      rest += tile_vectors;
     }
+    narrow_ = rest == 1 ? 1 : 2;
+    count_ = whole_ + (rest + narrow_ - 1) / narrow_;
+    width_ = vectors * lanes_;
   }
-#pragma GCC unroll 8
-  for (int i = 0; i < tile_rows; ++i) {
-    hn::Store(left[i], d, out + 2 * i * lanes);
-    hn::Store(right[i], d, out + (2 * i + 1) * lanes);
+  std::int64_t count() const { return count_; }
+  std::int64_t vectors(std::int64_t i) const { return i < whole_ ? tile_vectors : narrow_; }
+  std::int64_t begin(std::int64_t i) const {
+    return lanes_ * (std::min(i, whole_) * tile_vectors + std::max<std::int64_t>(0, i - whole_) * narrow_);
   }
-}
+  std::int64_t end(std::int64_t i) const { return std::min(n_, begin(i + 1)); }
+  std::int64_t width(std::int64_t i) const { return vectors(i) * lanes_; }  // of panel i, padding included
+  std::int64_t width() const { return width_; }                             // of all
+
+ private:
+  std::int64_t n_, lanes_, whole_, narrow_, count_, width_;
+};
+
+// One panel of B over one block of k: its rows are `stride` apart.
+struct PanelView {
+  const float* data;
+  std::int64_t stride;
+};
 
 // Where one tile goes and what is done to it. Offsets are from the start of the result.
 struct TileTarget {
@@ -89,15 +101,16 @@ struct TileTarget {
   bool add, last;                // add to the result; apply the epilogue
 };
 
+// The general way out of a tile (tile_rows, stride).
 template <Activation kind>
-HWY_INLINE void store_tile(const float* HWY_RESTRICT tile, const TileTarget& to, const Epilogue<float>& e) {
+HWY_INLINE void store_tile(const float* HWY_RESTRICT tile, std::int64_t stride, const TileTarget& to,
+                           const Epilogue<float>& e) {
   const F32 d;
-  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  for (std::int64_t i = 0; i < to.count; ++i) {
+  for (std::int64_t i = 0; i < to.count; ++i, tile += stride) {
     float* c = to.rows[i] + to.column;
     const std::int64_t offset = c - to.origin;
     for_lanes(to.columns, [&](std::int64_t j, auto some) {
-      VF32 v = hn::Load(d, tile + 2 * i * lanes + j);
+      VF32 v = hn::Load(d, tile + j);
       if (to.add) v = hn::Add(v, some.load(c + j));
       if (to.last) {
         if (e.bias) v = hn::Add(v, some.load(e.bias + to.column + j));
@@ -108,6 +121,68 @@ HWY_INLINE void store_tile(const float* HWY_RESTRICT tile, const TileTarget& to,
       some.store(v, c + j);
     });
   }
+}
+
+inline bool is_plain(const Epilogue<float>& e) {
+  return !e.bias && !e.preactivation && !e.residual && e.activation == Activation::none;
+}
+
+// One tile: A B over one block of k. `table` has tile_rows pointers for each segment; packed, its first points to
+// [k][tile_rows].
+template <bool packed, int vectors>
+HWY_NOINLINE void multiply_tile(const float* const* HWY_RESTRICT table, std::int64_t segments, std::int64_t length,
+                                const PanelView& panel, const TileTarget& to, const Epilogue<float>& epilogue) {
+  const F32 d;
+  const float* HWY_RESTRICT b = panel.data;
+  const std::int64_t b_stride = panel.stride;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  const bool direct = to.count == tile_rows && to.columns == vectors * lanes && !(to.last && !is_plain(epilogue));
+  if (direct && to.add) {  // the result arrives while the sums are formed
+    for (int i = 0; i < tile_rows; ++i) {
+      for (std::int64_t j = 0; j < vectors * lanes; j += 16) __builtin_prefetch(to.rows[i] + to.column + j, 1);
+    }
+  }
+  VF32 sum[tile_rows][vectors];
+#pragma GCC unroll 16
+  for (int i = 0; i < tile_rows; ++i) {
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; ++v) sum[i][v] = hn::Zero(d);
+  }
+  for (std::int64_t s = 0; s < segments; ++s, table += tile_rows) {
+    const float* rows[tile_rows];
+#pragma GCC unroll 16
+    for (int i = 0; i < tile_rows; ++i) rows[i] = table[packed ? 0 : i];
+    for (std::int64_t k = 0; k < length; ++k, b += b_stride) {
+      VF32 right[vectors];
+#pragma GCC unroll 4
+      for (int v = 0; v < vectors; ++v) right[v] = hn::LoadU(d, b + v * lanes);
+#pragma GCC unroll 16
+      for (int i = 0; i < tile_rows; ++i) {
+        const VF32 a = hn::Set(d, packed ? rows[0][k * tile_rows + i] : rows[i][k]);
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; ++v) sum[i][v] = hn::MulAdd(a, right[v], sum[i][v]);
+      }
+    }
+  }
+  if (direct) {
+#pragma GCC unroll 16
+    for (int i = 0; i < tile_rows; ++i) {
+      float* c = to.rows[i] + to.column;
+#pragma GCC unroll 4
+      for (int v = 0; v < vectors; ++v) {
+        hn::StoreU(to.add ? hn::Add(sum[i][v], hn::LoadU(d, c + v * lanes)) : sum[i][v], d, c + v * lanes);
+      }
+    }
+    return;
+  }
+  HWY_ALIGN float tile[max_tile];
+#pragma GCC unroll 16
+  for (int i = 0; i < tile_rows; ++i) {
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; ++v) hn::Store(sum[i][v], d, tile + (i * vectors + v) * lanes);
+  }
+  with_activation(to.last ? epilogue.activation : Activation::none,
+                  [&]<Activation kind>() HWY_ATTR { store_tile<kind>(tile, vectors * lanes, to, epilogue); });
 }
 
 // Rows of a row-major result.
@@ -128,29 +203,52 @@ class RowGroups {
         groups_((rows_ + tile_rows - 1) / tile_rows),
         results_(groups_ * tile_rows),
         table_(groups_ * block.segments * tile_rows),
-        copies_(groups_ * a.buffer_size(block)) {
+        copies_(A::packed ? groups_ * tile_rows * block.size() : 0) {
     for (std::int64_t i = 0; i < groups_ * tile_rows; ++i) results_[i] = c.row(std::min(begin + i, end - 1));
+    if constexpr (A::packed) a.pack(begin, end, block, copies_.data());
     for (std::int64_t g = 0; g < groups_; ++g) {
-      a.fill(begin + g * tile_rows, end, block, copies_.data() + g * a.buffer_size(block),
-             table_.data() + g * block.segments * tile_rows);
+      const float** table = table_.data() + g * block.segments * tile_rows;
+      if constexpr (A::packed) {
+        *table = copies_.data() + g * block.size() * tile_rows;
+      } else {
+        a.fill(begin + g * tile_rows, end, block, table);
+      }
     }
   }
 
-  // Columns [n, n_end) of the result from the packed panel of B.
-  void multiply(const float* panel, std::int64_t n, std::int64_t n_end, const float* origin, bool add, bool last,
-                const Epilogue<float>& epilogue) const {
-    HWY_ALIGN float tile[max_tile];
-    for (std::int64_t g = 0; g < groups_; ++g) {
-      multiply_tile<A::packed>(table_.data() + g * block_.segments * tile_rows, block_.segments, block_.length, panel,
-                               tile);
-      const std::int64_t count = std::min<std::int64_t>(tile_rows, rows_ - g * tile_rows);
-      const TileTarget target{results_.data() + g * tile_rows, origin, count, n, n_end - n, add, last};
-      with_activation(last ? epilogue.activation : Activation::none,
-                      [&]<Activation kind>() HWY_ATTR { store_tile<kind>(tile, target, epilogue); });
+  // All rows times panels [first, end) of B. Some panels at a time stay in the second-level cache while the rows pass.
+  template <class PanelOf>
+  void multiply(const Panels& panels, std::int64_t first, std::int64_t end, const PanelOf& panel_of,
+                const float* origin, bool add, bool last, const Epilogue<float>& epilogue) const {
+    const std::int64_t panel_bytes =
+        std::max<std::int64_t>(1, block_.size()) * panels.width(0) * static_cast<std::int64_t>(sizeof(float));
+    const std::int64_t at_once = std::max<std::int64_t>(1, cpu::cache_sizes().l2 / 16 * 7 / panel_bytes);
+    for (std::int64_t begin = first; begin < end; begin += at_once) {
+      for (std::int64_t g = 0; g < groups_; ++g) {
+        const std::int64_t count = std::min<std::int64_t>(tile_rows, rows_ - g * tile_rows);
+        for (std::int64_t p = begin; p < std::min(end, begin + at_once); ++p) {
+          multiply_group(g, panels.vectors(p), panel_of(p),
+                         {results_.data() + g * tile_rows, origin, count, panels.begin(p),
+                          panels.end(p) - panels.begin(p), add, last},
+                         epilogue);
+        }
+      }
     }
   }
 
  private:
+  void multiply_group(std::int64_t g, std::int64_t vectors, const PanelView& panel, const TileTarget& to,
+                      const Epilogue<float>& epilogue) const {
+    const float* const* table = table_.data() + g * block_.segments * tile_rows;
+    if (vectors == tile_vectors) {
+      multiply_tile<A::packed, tile_vectors>(table, block_.segments, block_.length, panel, to, epilogue);
+    } else if (tile_vectors > 2 && vectors == 2) {
+      multiply_tile<A::packed, 2>(table, block_.segments, block_.length, panel, to, epilogue);
+    } else {
+      multiply_tile<A::packed, 1>(table, block_.segments, block_.length, panel, to, epilogue);
+    }
+  }
+
   KBlock block_;
   std::int64_t rows_, groups_;
   Scratch<float*> results_;
@@ -158,64 +256,128 @@ class RowGroups {
   Scratch<float> copies_;
 };
 
-// Panels [first_panel, end_panel) of the result, cut into tasks by rows and columns.
-template <class A, class B, class C>
-void multiply_panels(std::int64_t m, std::int64_t n, std::int64_t first_panel, std::int64_t end_panel, const A& a,
-                     const B& b, const C& c, const float* origin, const Epilogue<float>& epilogue) {
-  const std::int64_t width = tile_columns(), panels = end_panel - first_panel;
-  const std::int64_t blocks = a.blocks();
-  // Tasks cover task_rows rows and, when those are few, a part of the columns.
-  const std::int64_t rows_per_task = (std::min(m, task_rows) + tile_rows - 1) / tile_rows * tile_rows;
-  const std::int64_t row_tasks = (m + rows_per_task - 1) / rows_per_task;
-  const std::int64_t panels_per_task = std::min(panels, std::max<std::int64_t>(1, panels * row_tasks / 16));
-  const std::int64_t column_tasks = (panels + panels_per_task - 1) / panels_per_task;
-
-  for (std::int64_t first = 0, end = 0; first < blocks; first = end) {
-    std::int64_t depth = 0;  // of the blocks [first, end), whose B is packed at once
-    for (end = first; end < blocks && (end == first || (depth + a.block(end).size()) * panels * width <= packed_limit);
-         ++end) {
-      depth += a.block(end).size();
+// Panels [first_panel, end_panel) of blocks [first, end) of B, copied by all threads.
+template <class A, class B>
+class PackedPanels {
+ public:
+  PackedPanels(const A& a, std::int64_t first, std::int64_t end, const B& b, const Panels& panels,
+               std::int64_t first_panel, std::int64_t end_panel)
+      : panels_(panels),
+        k_first_(a.block(first).begin),
+        column_(panels.begin(first_panel)),
+        columns_(panels.begin(end_panel) - column_),
+        copies_((a.block(end - 1).begin + a.block(end - 1).size() - k_first_) * columns_) {
+    if constexpr (B::by_rows) {
+      const std::int64_t strips = (a.block(first).size() + pack_rows - 1) / pack_rows;  // of the largest block
+      parallel_for((end - first) * strips, 4, [&](std::int64_t task, std::int64_t task_end) {
+        for (; task < task_end; ++task) {
+          const KBlock block = a.block(first + task / strips);
+          const std::int64_t k = task % strips * pack_rows, k_end = std::min(block.size(), k + pack_rows);
+          for (std::int64_t p = first_panel; p < end_panel && k < k_end; ++p) pack(b, block, k, k_end, p);
+        }
+      });
+    } else {
+      const std::int64_t count = end_panel - first_panel;
+      parallel_for((end - first) * count, 2, [&](std::int64_t task, std::int64_t task_end) {
+        for (; task < task_end; ++task) {
+          const KBlock block = a.block(first + task / count);
+          pack(b, block, 0, block.size(), first_panel + task % count);
+        }
+      });
     }
-    const Scratch<float> packed(depth * panels * width);
-    const auto packed_panel = [&, k_begin = a.block(first).begin](const KBlock& block, std::int64_t panel) {
-      return packed.data() + ((block.begin - k_begin) * panels + (panel - first_panel) * block.size()) * width;
-    };
-    parallel_for((end - first) * panels, 4, [&](std::int64_t task, std::int64_t task_end) {
-      for (; task < task_end; ++task) {
-        const KBlock block = a.block(first + task / panels);
-        const std::int64_t panel = first_panel + task % panels;
-        b.pack(block.begin, block.begin + block.size(), panel * width, std::min(n, (panel + 1) * width), width,
-               packed_panel(block, panel));
-      }
-    });
+  }
+
+  PanelView view(const KBlock& block, std::int64_t panel) const { return {at(block, panel), panels_.width(panel)}; }
+
+ private:
+  float* at(const KBlock& block, std::int64_t panel) const {
+    return copies_.data() + (block.begin - k_first_) * columns_ + (panels_.begin(panel) - column_) * block.size();
+  }
+  void pack(const B& b, const KBlock& block, std::int64_t k, std::int64_t k_end, std::int64_t panel) const {
+    const std::int64_t width = panels_.width(panel);
+    b.pack(block.begin + k, block.begin + k_end, panels_.begin(panel), panels_.end(panel), width,
+           at(block, panel) + k * width);
+  }
+
+  const Panels& panels_;
+  std::int64_t k_first_, column_, columns_;
+  Scratch<float> copies_;
+};
+
+// A result of m rows and some panels, cut into tasks: rows, and columns where rows alone would leave threads idle at
+// the end.
+struct Tasks {
+  std::int64_t m, first_panel, end_panel, rows, row_tasks, panels, column_tasks;
+
+  Tasks(std::int64_t result_rows, std::int64_t first, std::int64_t end)
+      : m(result_rows), first_panel(first), end_panel(end) {
+    const std::int64_t wanted = 4 * num_threads(), count = end - first;
+    const std::int64_t most = std::clamp(m / wanted, min_task_rows, max_task_rows);
+    rows = (most + tile_rows - 1) / tile_rows * tile_rows;
+    row_tasks = (m + rows - 1) / rows;
+    panels = std::max<std::int64_t>(1, count * row_tasks / std::max(wanted, row_tasks));
+    column_tasks = (count + panels - 1) / panels;
+  }
+
+  // Calls f(first row, end row, first panel, end panel) for each task, on all threads.
+  template <class F>
+  void run(const F& f) const {
     parallel_for(row_tasks * column_tasks, 1, [&](std::int64_t task, std::int64_t task_end) {
       for (; task < task_end; ++task) {
-        const std::int64_t row = task / column_tasks * rows_per_task;
-        const std::int64_t panel = first_panel + task % column_tasks * panels_per_task;
-        for (std::int64_t i = first; i < end; ++i) {
-          const KBlock block = a.block(i);
-          const RowGroups<A> groups(a, block, row, std::min(m, row + rows_per_task), c);
-          for (std::int64_t p = panel; p < std::min(end_panel, panel + panels_per_task); ++p) {
-            groups.multiply(packed_panel(block, p), p * width, std::min(n, (p + 1) * width), origin,
-                            i > 0 || epilogue.accumulate, i == blocks - 1, epilogue);
-          }
-        }
+        const std::int64_t row = task / column_tasks * rows, panel = first_panel + task % column_tasks * panels;
+        f(row, std::min(m, row + rows), panel, std::min(end_panel, panel + panels));
       }
     });
   }
-}
+};
 
-// c (m, n) = epilogue(A B), as many panels at a time as can be packed over one block of k. `origin` is the start of the
-// result.
+// c (m, n) = epilogue(A B). As many panels as packed_limit allows over one block of k are computed together; of these
+// as many blocks of k are packed together as block_limit allows: few where A is packed as well, so that both are still
+// in a cache when they are used. `origin` is the start of the result.
 template <class A, class B, class C>
 void multiply_tiled(std::int64_t m, std::int64_t n, const A& a, const B& b, const C& c, const float* origin,
                     const Epilogue<float>& epilogue) {
-  const std::int64_t width = tile_columns(), panels = (n + width - 1) / width;
-  const std::int64_t block_size = std::max<std::int64_t>(1, a.block(0).size());
-  const std::int64_t at_once = std::max<std::int64_t>(1, packed_limit / (block_size * width));
-  for (std::int64_t panel = 0; panel < panels; panel += at_once) {
-    multiply_panels(m, n, panel, std::min(panels, panel + at_once), a, b, c, origin, epilogue);
+  constexpr std::int64_t block_limit = packed_limit / (A::packed ? 8 : 2);
+  const Panels panels(n);
+  const std::int64_t blocks = a.blocks(), block_size = std::max<std::int64_t>(1, a.block(0).size());
+  const std::int64_t panels_at_once = std::max<std::int64_t>(1, packed_limit / (block_size * panels.width(0)));
+  for (std::int64_t panel = 0; panel < panels.count(); panel += panels_at_once) {
+    const std::int64_t panel_end = std::min(panels.count(), panel + panels_at_once);
+    const std::int64_t columns = panels.begin(panel_end) - panels.begin(panel);
+    const std::int64_t blocks_at_once = std::max<std::int64_t>(1, block_limit / (block_size * columns));
+    const Tasks tasks(m, panel, panel_end);
+    for (std::int64_t first = 0; first < blocks; first += blocks_at_once) {
+      const std::int64_t end = std::min(blocks, first + blocks_at_once);
+      const PackedPanels<A, B> packed(a, first, end, b, panels, panel, panel_end);
+      tasks.run([&](std::int64_t row, std::int64_t row_end, std::int64_t p, std::int64_t p_end) {
+        for (std::int64_t i = first; i < end; ++i) {
+          const KBlock block = a.block(i);
+          RowGroups<A>(a, block, row, row_end, c)
+              .multiply(
+                  panels, p, p_end, [&](std::int64_t at) { return packed.view(block, at); }, origin,
+                  i > 0 || epilogue.accumulate, i == blocks - 1, epilogue);
+        }
+      });
+    }
   }
+}
+
+// The same with rows of B read where they lie, for so few rows of A that a copy would not pay.
+template <class A, class B, class C>
+void multiply_in_place(std::int64_t m, std::int64_t n, const A& a, const B& b, const C& c, const float* origin,
+                       const Epilogue<float>& epilogue) {
+  const Panels panels(n);
+  const std::int64_t blocks = a.blocks();
+  Tasks(m, 0, panels.count()).run([&](std::int64_t row, std::int64_t row_end, std::int64_t p, std::int64_t p_end) {
+    for (std::int64_t i = 0; i < blocks; ++i) {
+      const KBlock block = a.block(i);
+      const auto panel_of = [&](std::int64_t at) {
+        return PanelView{b.data + block.begin * b.stride + panels.begin(at), b.stride};
+      };
+      RowGroups<A>(a, block, row, row_end, c)
+          .multiply(panels, p, p_end, panel_of, origin, i > 0 || epilogue.accumulate, i == blocks - 1, epilogue);
+    }
+  });
 }
 
 // c (m, n) = or += A B with k cut into `parts`, each summed on its own: for small results of long sums, such as the
@@ -223,7 +385,8 @@ void multiply_tiled(std::int64_t m, std::int64_t n, const A& a, const B& b, cons
 template <class A, class B, class C>
 void multiply_split(std::int64_t parts, std::int64_t m, std::int64_t n, const A& a, const B& b, const C& c,
                     bool accumulate) {
-  const std::int64_t width = tile_columns(), blocks = a.blocks();
+  const Panels panels(n);
+  const std::int64_t blocks = a.blocks();
   const Scratch<float> partial(parts * m * n);
   parallel_for(parts, 1, [&](std::int64_t part, std::int64_t part_end) {
     for (; part < part_end; ++part) {
@@ -231,13 +394,10 @@ void multiply_split(std::int64_t parts, std::int64_t m, std::int64_t n, const A&
       const std::int64_t first = blocks * part / parts;
       for (std::int64_t i = first; i < blocks * (part + 1) / parts; ++i) {
         const KBlock block = a.block(i);
-        const RowGroups<A> groups(a, block, 0, m, RowMajorC{sum, n});
-        const Scratch<float> panel(block.size() * width);
-        for (std::int64_t j = 0; j < n; j += width) {
-          const std::int64_t j_end = std::min(n, j + width);
-          b.pack(block.begin, block.begin + block.size(), j, j_end, width, panel.data());
-          groups.multiply(panel.data(), j, j_end, sum, i > first, false, {});
-        }
+        const PackedPanels<A, B> packed(a, i, i + 1, b, panels, 0, panels.count());
+        RowGroups<A>(a, block, 0, m, RowMajorC{sum, n})
+            .multiply(panels, 0, panels.count(), [&](std::int64_t p) { return packed.view(block, p); }, sum, i > first,
+                      false, {});
       }
     }
   });
@@ -261,11 +421,15 @@ template <class A, class B, class C>
 void multiply(std::int64_t m, std::int64_t n, const A& a, const B& b, const C& c, const float* origin,
               const Epilogue<float>& epilogue) {
   if (m == 0 || n == 0) return;
-  const bool plain =
-      !epilogue.bias && !epilogue.preactivation && !epilogue.residual && epilogue.activation == Activation::none;
   const std::int64_t parts = std::min(max_parts, a.blocks() / 2);  // by shape alone: it decides the bits
-  if (plain && m * n <= split_limit && parts > 1) {
+  if (is_plain(epilogue) && m * n <= split_limit && parts > 1) {
     multiply_split(parts, m, n, a, b, c, epilogue.accumulate);
+  } else if constexpr (requires { b.readable_in_place(n); }) {
+    if (m <= few_rows && b.readable_in_place(n)) {
+      multiply_in_place(m, n, a, b, c, origin, epilogue);
+    } else {
+      multiply_tiled(m, n, a, b, c, origin, epilogue);
+    }
   } else {
     multiply_tiled(m, n, a, b, c, origin, epilogue);
   }
@@ -286,8 +450,7 @@ struct RowMajorA : PlainBlocks {
   RowMajorA(const float* from, std::int64_t row_stride, std::int64_t k)
       : PlainBlocks{k}, data(from), stride(row_stride) {}
 
-  std::int64_t buffer_size(const KBlock&) const { return 0; }
-  void fill(std::int64_t row, std::int64_t row_end, const KBlock& block, float*, const float** table) const {
+  void fill(std::int64_t row, std::int64_t row_end, const KBlock& block, const float** table) const {
     for (int i = 0; i < tile_rows; ++i) table[i] = data + std::min(row + i, row_end - 1) * stride + block.begin;
   }
 };
@@ -300,16 +463,22 @@ struct TransposedA : PlainBlocks {
   TransposedA(const float* from, std::int64_t row_stride, std::int64_t k)
       : PlainBlocks{k}, data(from), stride(row_stride) {}
 
-  std::int64_t buffer_size(const KBlock& block) const { return block.size() * tile_rows; }
-  void fill(std::int64_t row, std::int64_t row_end, const KBlock& block, float* out, const float** table) const {
-    table[0] = out;
-    const float* from = data + block.begin * stride + row;
-    const std::int64_t count = std::min<std::int64_t>(tile_rows, row_end - row);
-    for (std::int64_t k = 0; k < block.size(); ++k, from += stride, out += tile_rows) {
-      if (count == tile_rows) {
-        for (int i = 0; i < tile_rows; ++i) out[i] = from[i];
-      } else {
-        for (std::int64_t i = 0; i < tile_rows; ++i) out[i] = i < count ? from[i] : 0.0f;
+  void pack(std::int64_t row, std::int64_t row_end, const KBlock& block, float* out) const {
+    constexpr std::int64_t strip = 16;  // rows of the matrix read together, so that each is read in order
+    for (std::int64_t k = 0; k < block.size(); k += strip) {
+      const std::int64_t k_end = std::min(block.size(), k + strip);
+      for (std::int64_t r = row; r < row_end; r += tile_rows) {
+        float* to = out + (r - row) * block.size() + k * tile_rows;
+        const float* from = data + (block.begin + k) * stride + r;
+        const std::int64_t count = std::min<std::int64_t>(tile_rows, row_end - r);
+        for (std::int64_t t = k; t < k_end; ++t, from += stride, to += tile_rows) {
+          __builtin_prefetch(from + prefetch_rows * stride);
+          if (count == tile_rows) {
+            std::memcpy(to, from, sizeof(float) * tile_rows);
+          } else {
+            for (std::int64_t i = 0; i < tile_rows; ++i) to[i] = i < count ? from[i] : 0.0f;
+          }
+        }
       }
     }
   }
@@ -317,8 +486,11 @@ struct TransposedA : PlainBlocks {
 
 // Rows of a row-major matrix as rows of B.
 struct RowMajorB {
+  static constexpr bool by_rows = true;
   const float* data;
   std::int64_t stride;
+  // Whether no panel of n columns reaches beyond them.
+  bool readable_in_place(std::int64_t n) const { return n % static_cast<std::int64_t>(hn::Lanes(F32())) == 0; }
   void pack(std::int64_t k, std::int64_t k_end, std::int64_t n, std::int64_t n_end, std::int64_t columns,
             float* out) const {
     const F32 d;
@@ -326,7 +498,10 @@ struct RowMajorB {
     for (; k < k_end; ++k, out += columns) {
       const float* from = data + k * stride + n;
       if (n_end - n == columns) {
-        for (std::int64_t j = 0; j < columns; j += lanes) hn::Store(hn::LoadU(d, from + j), d, out + j);
+        for (std::int64_t j = 0; j < columns; j += lanes) {
+          __builtin_prefetch(from + j + prefetch_rows * stride);
+          hn::Store(hn::LoadU(d, from + j), d, out + j);
+        }
       } else {
         std::copy(from, from + (n_end - n), out);
         std::fill(out + (n_end - n), out + columns, 0.0f);
@@ -357,6 +532,7 @@ HWY_INLINE void transpose_4x4(const float* HWY_RESTRICT from, std::int64_t strid
 
 // Rows of a row-major matrix as columns of B.
 struct TransposedB {
+  static constexpr bool by_rows = false;
   const float* data;
   std::int64_t stride;
   void pack(std::int64_t k, std::int64_t k_end, std::int64_t n, std::int64_t n_end, std::int64_t columns,
