@@ -61,6 +61,20 @@ TEST(Gemm, EqualsTheReferenceAcrossBlocks) {
   });
 }
 
+// Columns that fill one to eleven vectors of any set, with few rows (B is then read in place) and many.
+TEST(Gemm, EqualsTheReferenceAtEveryNumberOfPanels) {
+  testing::for_each_isa([](const std::string& isa) {
+    for (std::int64_t vectors = 1; vectors <= 11; ++vectors) {
+      for (const std::int64_t m : {5, 171}) {
+        EXPECT_LT(product_error(m, 16 * vectors, 40, false, false, Activation::none, false, vectors % 2 == 0), 1e-5)
+            << isa << " m=" << m << " n=" << 16 * vectors;
+        EXPECT_LT(product_error(m, 16 * vectors, 790, true, false, Activation::relu, true, false), 1e-5)
+            << isa << " m=" << m << " n=" << 16 * vectors;
+      }
+    }
+  });
+}
+
 TEST(Gemm, EqualsEigen) {
   using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
   const std::int64_t m = 131, n = 97, k = 1030;
