@@ -9,6 +9,7 @@
 #define HWY_TARGET_INCLUDE "kernels/conv.cc"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
+#include "kernels/depthwise-inl.h"
 #include "kernels/gemm-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -296,94 +297,6 @@ void conv2d_weight_grad(const Conv2dShape& s, const float* x, const float* dy, f
     const std::int64_t o = g * s.group_o();
     multiply(s.group_o(), s.filter_size(), TransposedA(dy + o, s.o, s.pixels()), PatchesB{source.group(g)},
              RowMajorC{dw + o * s.filter_size(), s.filter_size()}, dw, {.accumulate = accumulate});
-  }
-}
-
-// Depthwise convolutions have one filter per channel, so there is no product to share: vectors run along the channels.
-
-// out (columns, rows) = transposed in (rows, columns).
-void transpose_small(const float* in, std::int64_t rows, std::int64_t columns, float* out) {
-  for (std::int64_t i = 0; i < rows; ++i) {
-    for (std::int64_t j = 0; j < columns; ++j) out[j * rows + i] = in[i * columns + j];
-  }
-}
-
-void depthwise(const Conv2dShape& s, const float* x, const float* w, const float* bias, float* y) {
-  const F32 d;
-  const Scratch<float> taps(s.kh * s.kw * s.c);
-  transpose_small(w, s.c, s.kh * s.kw, taps.data());
-  parallel_for(s.n * s.out_h(), 4, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t pixel = begin * s.out_w(); pixel < end * s.out_w(); ++pixel) {
-      const std::int64_t row = pixel / s.out_w(), n = row / s.out_h();
-      const std::int64_t top = row % s.out_h() * s.stride - s.padding, left = pixel % s.out_w() * s.stride - s.padding;
-      for_lanes(s.c, [&](std::int64_t c, auto lanes) {
-        VF32 total = bias ? lanes.load(bias + c) : hn::Zero(d);
-        for (std::int64_t ky = std::max<std::int64_t>(0, -top); ky < std::min(s.kh, s.h - top); ++ky) {
-          for (std::int64_t kx = std::max<std::int64_t>(0, -left); kx < std::min(s.kw, s.w - left); ++kx) {
-            const float* from = x + ((n * s.h + top + ky) * s.w + left + kx) * s.c + c;
-            total = hn::MulAdd(lanes.load(from), lanes.load(taps.data() + (ky * s.kw + kx) * s.c + c), total);
-          }
-        }
-        lanes.store(total, y + pixel * s.c + c);
-      });
-    }
-  });
-}
-
-void depthwise_input_grad(const Conv2dShape& s, const float* dy, const float* w, float* dx, bool accumulate) {
-  const F32 d;
-  const Scratch<float> taps(s.kh * s.kw * s.c);
-  transpose_small(w, s.c, s.kh * s.kw, taps.data());
-  parallel_for(s.n * s.h, 4, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t pixel = begin * s.w; pixel < end * s.w; ++pixel) {
-      const std::int64_t row = pixel / s.w, n = row / s.h, iy = row % s.h + s.padding, ix = pixel % s.w + s.padding;
-      for_lanes(s.c, [&](std::int64_t c, auto lanes) {
-        VF32 total = accumulate ? lanes.load(dx + pixel * s.c + c) : hn::Zero(d);
-        for (std::int64_t ky = iy % s.stride; ky < std::min(s.kh, iy + 1); ky += s.stride) {
-          const std::int64_t oy = (iy - ky) / s.stride;
-          if (oy >= s.out_h()) continue;
-          for (std::int64_t kx = ix % s.stride; kx < std::min(s.kw, ix + 1); kx += s.stride) {
-            const std::int64_t ox = (ix - kx) / s.stride;
-            if (ox >= s.out_w()) continue;
-            const float* from = dy + ((n * s.out_h() + oy) * s.out_w() + ox) * s.c + c;
-            total = hn::MulAdd(lanes.load(from), lanes.load(taps.data() + (ky * s.kw + kx) * s.c + c), total);
-          }
-        }
-        lanes.store(total, dx + pixel * s.c + c);
-      });
-    }
-  });
-}
-
-void depthwise_weight_grad(const Conv2dShape& s, const float* x, const float* dy, float* dw, bool accumulate) {
-  constexpr std::int64_t parts = 16;  // partial sums, a constant: the bits do not depend on the number of threads
-  const std::int64_t grain = std::max<std::int64_t>(1, (s.n + parts - 1) / parts), size = s.kh * s.kw * s.c;
-  const Scratch<float> partial(std::max<std::int64_t>(1, chunk_count(s.n, grain)) * size);
-  parallel_for(s.n, grain, [&](std::int64_t begin, std::int64_t end) {
-    float* sums = partial.data() + begin / grain * size;
-    std::fill(sums, sums + size, 0.0f);
-    for (std::int64_t pixel = begin * s.out_h() * s.out_w(); pixel < end * s.out_h() * s.out_w(); ++pixel) {
-      const std::int64_t row = pixel / s.out_w(), n = row / s.out_h();
-      const std::int64_t top = row % s.out_h() * s.stride - s.padding, left = pixel % s.out_w() * s.stride - s.padding;
-      for (std::int64_t ky = std::max<std::int64_t>(0, -top); ky < std::min(s.kh, s.h - top); ++ky) {
-        for (std::int64_t kx = std::max<std::int64_t>(0, -left); kx < std::min(s.kw, s.w - left); ++kx) {
-          const float* from = x + ((n * s.h + top + ky) * s.w + left + kx) * s.c;
-          float* sum = sums + (ky * s.kw + kx) * s.c;
-          for_lanes(s.c, [&](std::int64_t c, auto lanes) {
-            const VF32 total = hn::MulAdd(lanes.load(from + c), lanes.load(dy + pixel * s.c + c), lanes.load(sum + c));
-            lanes.store(total, sum + c);
-          });
-        }
-      }
-    }
-  });
-  for (std::int64_t part = 1; part < chunk_count(s.n, grain); ++part) {
-    for (std::int64_t i = 0; i < size; ++i) partial[i] += partial[part * size + i];
-  }
-  for (std::int64_t i = 0; i < size; ++i) {
-    const std::int64_t at = i % s.c * s.kh * s.kw + i / s.c;
-    const float value = s.n > 0 ? partial[i] : 0.0f;
-    dw[at] = accumulate ? dw[at] + value : value;
   }
 }
 

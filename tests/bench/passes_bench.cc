@@ -1,13 +1,16 @@
-// Speed of what memory limits: optimisers, norms and embeddings, as bytes per second and as a share of the
-// bandwidth of a copy past the caches with as many threads. Counted is what must be read and written at least once.
+// Speed of what memory limits: optimisers, norms, embeddings and depthwise convolutions, as bytes per second and as a
+// share of the bandwidth of a copy past the caches with as many threads. Counted is what must be read and written at
+// least once.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
+#include <array>
 #include <vector>
 
 #include "fovea/core/parallel.h"
 #include "fovea/kernels/adamw.h"
 #include "fovea/kernels/batch_norm.h"
+#include "fovea/kernels/conv.h"
 #include "fovea/kernels/lamb.h"
 #include "fovea/kernels/layer_norm.h"
 #include "fovea/kernels/reduce.h"
@@ -230,5 +233,57 @@ void embedding_grad(benchmark::State& state) {
   report(state, (accumulate ? 3.0 * tokens : 1.0 * tokens + vocabulary) * width);
 }
 BENCHMARK(embedding_grad)->ArgName("add")->Arg(0)->Arg(1)->Unit(benchmark::kMicrosecond)->UseRealTime();
+
+// Extent, channels, filter size, stride; batch 16. Images and results are counted once.
+struct Depthwise {
+  explicit Depthwise(const benchmark::State& state)
+      : s{16,
+          state.range(0),
+          state.range(0),
+          state.range(1),
+          state.range(1),
+          state.range(2),
+          state.range(2),
+          state.range(3),
+          state.range(2) / 2,
+          state.range(1)} {}
+  kernels::Conv2dShape s;
+  Tensor x = random_normal({s.n, s.h, s.w, s.c}, RngKey{1}), w = random_normal({s.c, s.kh, s.kw}, RngKey{2}),
+         y = random_normal({s.n, s.out_h(), s.out_w(), s.c}, RngKey{3});
+  double size() const { return static_cast<double>(x.numel() + y.numel()); }
+};
+void depthwise_shapes(benchmark::internal::Benchmark* b) {
+  for (const auto& shape : {std::array{112, 32, 3, 1}, {112, 96, 3, 2}, {28, 240, 5, 1}, {14, 480, 3, 1}}) {
+    b->Args({shape.begin(), shape.end()});
+  }
+  b->Unit(benchmark::kMicrosecond)->UseRealTime();
+}
+
+void depthwise(benchmark::State& state) {
+  Depthwise d(state);
+  for (auto _ : state) {
+    kernels::conv2d_f32(d.s, d.x.data<float>(), d.w.data<float>(), nullptr, d.y.mutable_data<float>());
+  }
+  report(state, d.size());
+}
+BENCHMARK(depthwise)->Apply(depthwise_shapes);
+
+void depthwise_input_grad(benchmark::State& state) {
+  Depthwise d(state);
+  for (auto _ : state) {
+    kernels::conv2d_input_grad_f32(d.s, d.y.data<float>(), d.w.data<float>(), d.x.mutable_data<float>(), false);
+  }
+  report(state, d.size());
+}
+BENCHMARK(depthwise_input_grad)->Apply(depthwise_shapes);
+
+void depthwise_weight_grad(benchmark::State& state) {
+  Depthwise d(state);
+  for (auto _ : state) {
+    kernels::conv2d_weight_grad_f32(d.s, d.x.data<float>(), d.y.data<float>(), d.w.mutable_data<float>(), false);
+  }
+  report(state, d.size());
+}
+BENCHMARK(depthwise_weight_grad)->Apply(depthwise_shapes);
 
 }  // namespace

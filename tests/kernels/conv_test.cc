@@ -80,6 +80,19 @@ TEST(Conv, EqualsTheReferenceWithGroups) {
   });
 }
 
+TEST(Conv, EqualsTheReferenceWithOneFilterPerChannel) {
+  testing::for_each_isa([](const std::string& isa) {
+    for (std::int64_t kernel : {1, 3, 5, 7}) {
+      for (std::int64_t stride : {1, 2, 3}) {
+        // Rows with a middle that all taps reach, and images smaller than the filter.
+        expect_equal_to_reference({2, 9, 21, 19, 19, kernel, kernel, stride, kernel / 2, 19}, stride == 1, isa);
+        expect_equal_to_reference({2, 3, 2, 5, 5, kernel, kernel, stride, kernel / 2, 5}, stride == 2, isa);
+        expect_equal_to_reference({1, 8, 12, 3, 3, kernel, 2, stride, 4, 3}, false, isa);
+      }
+    }
+  });
+}
+
 TEST(Conv, EqualsTheReferenceAcrossBlocks) {
   testing::for_each_isa([](const std::string& isa) {
     expect_equal_to_reference({3, 14, 14, 70, 66, 3, 3, 1, 1, 1}, false, isa);
@@ -89,8 +102,7 @@ TEST(Conv, EqualsTheReferenceAcrossBlocks) {
   });
 }
 
-TEST(Conv, BitsDoNotDependOnTheNumberOfThreads) {
-  const Conv2dShape s{5, 16, 16, 24, 40, 3, 3, 2, 1, 1};
+void expect_bits_at_any_thread_count(const Conv2dShape& s) {
   const int before = num_threads();
   Operands one(s), two(s);
   for (int threads = 1; threads <= 2; ++threads) {
@@ -104,6 +116,12 @@ TEST(Conv, BitsDoNotDependOnTheNumberOfThreads) {
   EXPECT_EQ(count_different_bits(one.y, two.y), 0);
   EXPECT_EQ(count_different_bits(one.dx, two.dx), 0);
   EXPECT_EQ(count_different_bits(one.dw, two.dw), 0);
+}
+
+TEST(Conv, BitsDoNotDependOnTheNumberOfThreads) {
+  expect_bits_at_any_thread_count({5, 16, 16, 24, 40, 3, 3, 2, 1, 1});
+  expect_bits_at_any_thread_count({5, 16, 16, 24, 40, 1, 1, 1, 0, 1});
+  expect_bits_at_any_thread_count({5, 16, 16, 24, 24, 3, 3, 2, 1, 24});
 }
 
 }  // namespace
