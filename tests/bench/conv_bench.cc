@@ -1,9 +1,8 @@
-// Speed of the matrix kernels, as operations per second and as a share of the FMA peak of the threads used.
+// Speed of the convolution kernels, as operations per second and as a share of the FMA peak of the threads used.
 #include <benchmark/benchmark.h>
 
 #include "fovea/core/parallel.h"
 #include "fovea/kernels/conv.h"
-#include "fovea/kernels/gemm.h"
 #include "fovea/kernels/roofline.h"
 #include "fovea/tensor/factory.h"
 
@@ -21,26 +20,6 @@ void report(benchmark::State& state, double operations) {
   state.counters["FLOP/s"] = benchmark::Counter(total, benchmark::Counter::kIsRate);
   state.counters["of_peak"] = benchmark::Counter(total / peak(), benchmark::Counter::kIsRate);
 }
-
-// m, n, k, a transposed, b transposed.
-void gemm(benchmark::State& state) {
-  const std::int64_t m = state.range(0), n = state.range(1), k = state.range(2);
-  const bool ta = state.range(3) != 0, tb = state.range(4) != 0;
-  const Tensor a = random_normal({m, k}, RngKey{1}), b = random_normal({k, n}, RngKey{2});
-  Tensor c({m, n});
-  for (auto _ : state) {
-    kernels::gemm_f32(m, n, k, {a.data<float>(), ta ? m : k, ta}, {b.data<float>(), tb ? k : n, tb},
-                      c.mutable_data<float>(), n);
-  }
-  report(state, 2.0 * static_cast<double>(m * n * k));
-}
-BENCHMARK(gemm)
-    ->Args({1024, 1024, 1024, 0, 0})
-    ->Args({12800, 2048, 512, 0, 1})
-    ->Args({12800, 512, 2048, 0, 0})
-    ->Args({2048, 512, 12800, 1, 0})
-    ->Args({256, 256, 256, 0, 1})
-    ->UseRealTime();
 
 // extent, channels, filters, filter size, stride; batch 64.
 kernels::Conv2dShape conv_shape(const benchmark::State& state) {
