@@ -1,6 +1,7 @@
 #include "fovea/kernels/conv.h"
 
 #include <array>
+#include <vector>
 
 #include "fovea/core/profile.h"
 #include "fovea/kernels/gemm.h"
@@ -291,12 +292,188 @@ void conv2d_input_grad(const Conv2dShape& s, const float* dy, const float* w, fl
   }
 }
 
+// The gradient of filters reads images and dy where they lie: a tile of it is tile_rows elements of a patch by some
+// vectors of filters, summed over pixels.
+
+// Neighbouring pixels of a row of dy, and the element of the patch of the first of them.
+struct PixelRun {
+  const float *x, *dy;
+  std::int64_t count;
+};
+
+// Adds a tile, or stores it if `first`. `skip` of its rows belong to the tile before.
+struct WeightTile {
+  std::int64_t x_offset, x_step, dy_offset, dy_step;  // from one pixel to the next
+  std::int64_t skip;
+  bool first;
+  float* sums;
+  std::int64_t stride;
+};
+
+template <int vectors>
+HWY_NOINLINE void sum_weight_tile(const PixelRun* HWY_RESTRICT runs, std::size_t count, const WeightTile& tile) {
+  const F32 d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  const std::int64_t x_step = tile.x_step, dy_step = tile.dy_step;
+  VF32 sum[tile_rows][vectors];
+#pragma GCC unroll 16
+  for (int i = 0; i < tile_rows; ++i) {
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; ++v) sum[i][v] = hn::Zero(d);
+  }
+  for (std::size_t r = 0; r < count; ++r) {
+    const float *a = runs[r].x + tile.x_offset, *b = runs[r].dy + tile.dy_offset;
+    for (std::int64_t k = 0; k < runs[r].count; ++k, a += x_step, b += dy_step) {
+      VF32 right[vectors];
+#pragma GCC unroll 4
+      for (int v = 0; v < vectors; ++v) right[v] = hn::LoadU(d, b + v * lanes);
+#pragma GCC unroll 16
+      for (int i = 0; i < tile_rows; ++i) {
+        const VF32 left = hn::Set(d, a[i]);
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; ++v) sum[i][v] = hn::MulAdd(left, right[v], sum[i][v]);
+      }
+    }
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < tile_rows; ++i) {
+    if (i < tile.skip) continue;
+    float* to = tile.sums + i * tile.stride;
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; ++v) {
+      hn::StoreU(tile.first ? sum[i][v] : hn::Add(hn::LoadU(d, to + v * lanes), sum[i][v]), d, to + v * lanes);
+    }
+  }
+}
+
+class DirectWeightGrad {
+ public:
+  // Whether tiles of the shape never read beyond a patch or a pixel of dy.
+  static bool suits(const Patches& patches) {
+    return patches.runs().length >= tile_rows && patches.s.group_o() % static_cast<std::int64_t>(hn::Lanes(F32())) == 0;
+  }
+
+  DirectWeightGrad(const Patches& patches, const float* dy)
+      : patches_(patches),
+        runs_(patches.runs()),
+        dy_(dy),
+        panels_(patches.s.group_o()),
+        tiles_per_run_((runs_.length + tile_rows - 1) / tile_rows),
+        rows_(patches.s.n * patches.out_h),
+        // By shape alone: it decides the bits.
+        parts_(std::clamp<std::int64_t>((std::int64_t{1} << 20) / size(), 1, std::clamp<std::int64_t>(rows_, 1, 16))),
+        sums_(parts_ * size()) {
+    const std::int64_t tiles = runs_.runs * tiles_per_run_, slices = std::min(tiles, 16 / parts_);
+    parallel_for(parts_ * slices, 1, [&](std::int64_t task, std::int64_t end) {
+      for (; task < end; ++task) {
+        const std::int64_t part = task / slices, slice = task % slices;
+        sum_part(part, tiles * slice / slices, tiles * (slice + 1) / slices);
+      }
+    });
+  }
+
+  // dw (O, elements of a patch) (+)= the sums of all parts.
+  void add_to(float* dw, bool accumulate) const {
+    const std::int64_t filters = patches_.s.group_o(), elements = runs_.runs * runs_.length;
+    constexpr std::int64_t together = 16;
+    parallel_for(filters, together, [&](std::int64_t o, std::int64_t end) {
+      for (std::int64_t e = 0; e < elements; ++e) {
+        float total[together] = {};
+        for (std::int64_t part = 0; part < parts_; ++part) {
+          const float* from = sums_.data() + part * size() + e * filters + o;
+          for (std::int64_t i = 0; i < end - o; ++i) total[i] += from[i];
+        }
+        for (std::int64_t i = 0; i < end - o; ++i) {
+          float* to = dw + (o + i) * elements + e;
+          *to = accumulate ? *to + total[i] : total[i];
+        }
+      }
+    });
+  }
+
+ private:
+  std::int64_t size() const { return runs_.runs * runs_.length * patches_.s.group_o(); }
+
+  // Tiles [tile, tile_end) over a part of the rows of dy, some rows at a time: a panel of them stays in the first-level
+  // cache while tiles pass.
+  void sum_part(std::int64_t part, std::int64_t tile, std::int64_t tile_end) const {
+    const std::int64_t together = std::max<std::int64_t>(1, 128 / patches_.out_w);
+    const std::int64_t first_row = rows_ * part / parts_, last_row = rows_ * (part + 1) / parts_;
+    std::vector<PixelRun> pixels;
+    std::int64_t row = first_row;
+    do {
+      const std::int64_t row_end = std::min(last_row, row + together);
+      for (std::int64_t t = tile; t < tile_end;) {
+        const std::int64_t run = t / tiles_per_run_, end = std::min(tile_end, (run + 1) * tiles_per_run_);
+        find_pixels(patches_.run(run), row, row_end, pixels);
+        for (std::int64_t p = 0; p < panels_.count(); ++p) {
+          for (std::int64_t i = t; i < end; ++i) sum_tile(pixels, run, i % tiles_per_run_, p, part, row == first_row);
+        }
+        t = end;
+      }
+      row = row_end;
+    } while (row < last_row);
+  }
+
+  // The pixels of rows [row, row_end) of dy whose patches have the run inside the image.
+  void find_pixels(const Patches::Run& run, std::int64_t row, std::int64_t row_end,
+                   std::vector<PixelRun>& pixels) const {
+    const Conv2dShape& s = patches_.s;
+    pixels.clear();
+    const std::int64_t left = run.kx - s.padding;
+    const std::int64_t begin = left < 0 ? (-left + s.stride - 1) / s.stride : 0;
+    const std::int64_t end =
+        patches_.whole_rows() ? patches_.out_w : std::min(patches_.out_w, (s.w - left + s.stride - 1) / s.stride);
+    for (; row < row_end && begin < end; ++row) {
+      const std::int64_t n = row / patches_.out_h, top = row % patches_.out_h * s.stride - s.padding;
+      if (top + run.ky < 0 || top + run.ky >= s.h) continue;
+      const float* corner = patches_.x + ((n * s.h + top) * s.w + begin * s.stride - s.padding) * s.c;
+      pixels.push_back({corner + run.offset, dy_ + (row * patches_.out_w + begin) * s.o, end - begin});
+    }
+  }
+
+  void sum_tile(const std::vector<PixelRun>& pixels, std::int64_t run, std::int64_t tile, std::int64_t panel,
+                std::int64_t part, bool first) const {
+    const Conv2dShape& s = patches_.s;
+    const std::int64_t element = std::min(tile * tile_rows, runs_.length - tile_rows);
+    const std::int64_t column = panels_.begin(panel), filters = s.group_o();
+    const WeightTile target{element,
+                            s.stride * s.c,
+                            column,
+                            s.o,
+                            tile * tile_rows - element,
+                            first,
+                            sums_.data() + part * size() + (run * runs_.length + element) * filters + column,
+                            filters};
+    const std::int64_t vectors = panels_.vectors(panel);
+    if (vectors == tile_vectors) {
+      sum_weight_tile<tile_vectors>(pixels.data(), pixels.size(), target);
+    } else if (tile_vectors > 2 && vectors == 2) {
+      sum_weight_tile<2>(pixels.data(), pixels.size(), target);
+    } else {
+      sum_weight_tile<1>(pixels.data(), pixels.size(), target);
+    }
+  }
+
+  Patches patches_;
+  RunBlocks runs_;
+  const float* dy_;
+  Panels panels_;
+  std::int64_t tiles_per_run_, rows_, parts_;
+  Scratch<float> sums_;
+};
+
 void conv2d_weight_grad(const Conv2dShape& s, const float* x, const float* dy, float* dw, bool accumulate) {
   const PatchSource source(s, x);
   for (std::int64_t g = 0; g < s.groups; ++g) {
     const std::int64_t o = g * s.group_o();
-    multiply(s.group_o(), s.filter_size(), TransposedA(dy + o, s.o, s.pixels()), PatchesB{source.group(g)},
-             RowMajorC{dw + o * s.filter_size(), s.filter_size()}, dw, {.accumulate = accumulate});
+    const Patches patches = source.group(g);
+    if (DirectWeightGrad::suits(patches)) {
+      DirectWeightGrad(patches, dy + o).add_to(dw + o * s.filter_size(), accumulate);
+    } else {
+      multiply(s.group_o(), s.filter_size(), TransposedA(dy + o, s.o, s.pixels()), PatchesB{patches},
+               RowMajorC{dw + o * s.filter_size(), s.filter_size()}, dw, {.accumulate = accumulate});
+    }
   }
 }
 

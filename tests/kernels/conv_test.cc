@@ -96,6 +96,11 @@ TEST(Conv, EqualsTheReferenceWithOneFilterPerChannel) {
 TEST(Conv, EqualsTheReferenceAcrossBlocks) {
   testing::for_each_isa([](const std::string& isa) {
     expect_equal_to_reference({3, 14, 14, 70, 66, 3, 3, 1, 1, 1}, false, isa);
+    expect_equal_to_reference({3, 14, 14, 30, 96, 3, 3, 1, 1, 1}, true, isa);
+    expect_equal_to_reference({2, 9, 11, 20, 48, 3, 2, 2, 1, 1}, false, isa);
+    expect_equal_to_reference({3, 13, 12, 3, 32, 5, 5, 2, 2, 1}, true, isa);
+    expect_equal_to_reference({2, 6, 7, 34, 64, 3, 3, 1, 1, 2}, false, isa);
+    expect_equal_to_reference({0, 6, 7, 16, 16, 3, 3, 1, 1, 1}, false, isa);
     expect_equal_to_reference({2, 8, 8, 600, 20, 1, 1, 2, 0, 1}, false, isa);
     expect_equal_to_reference({2, 8, 8, 600, 20, 1, 1, 1, 0, 1}, true, isa);
     expect_equal_to_reference({2, 32, 32, 3, 24, 8, 8, 8, 0, 1}, true, isa);
@@ -120,6 +125,7 @@ void expect_bits_at_any_thread_count(const Conv2dShape& s) {
 
 TEST(Conv, BitsDoNotDependOnTheNumberOfThreads) {
   expect_bits_at_any_thread_count({5, 16, 16, 24, 40, 3, 3, 2, 1, 1});
+  expect_bits_at_any_thread_count({5, 16, 16, 24, 48, 3, 3, 1, 1, 1});
   expect_bits_at_any_thread_count({5, 16, 16, 24, 40, 1, 1, 1, 0, 1});
   expect_bits_at_any_thread_count({5, 16, 16, 24, 24, 3, 3, 2, 1, 24});
 }
