@@ -142,28 +142,43 @@ struct PatchesB {
 // With stride 1 there is one such phase.
 struct Phase {
   Conv2dShape s;
-  std::int64_t py, px;  // remainders of (coordinate + padding)
+  std::int64_t py, px;            // remainders of (coordinate + padding)
+  std::int64_t first_y, first_x;  // in dx
+  std::int64_t rows, columns, taps_y, taps_x;
 
+  Phase(const Conv2dShape& shape, std::int64_t y, std::int64_t x)
+      : s(shape),
+        py(y),
+        px(x),
+        first_y(first(y, s.padding, s.stride)),
+        first_x(first(x, s.padding, s.stride)),
+        rows(count(s.h, first_y, s.stride)),
+        columns(count(s.w, first_x, s.stride)),
+        taps_y(count(s.kh, y, s.stride)),
+        taps_x(count(s.kw, x, s.stride)) {}
+  std::int64_t pixels() const { return s.n * rows * columns; }
+
+  struct Pixel {
+    std::int64_t n, y, x;  // in the phase
+  };
+  Pixel pixel(std::int64_t i) const {
+    const std::int64_t row = i / columns;
+    return {row / rows, row % rows, i % columns};
+  }
+  void advance(Pixel& p) const {
+    if (++p.x < columns) return;
+    p.x = 0;
+    if (++p.y < rows) return;
+    p.y = 0;
+    ++p.n;
+  }
+
+ private:
   static std::int64_t first(std::int64_t remainder, std::int64_t padding, std::int64_t stride) {
     return ((remainder - padding) % stride + stride) % stride;
   }
   static std::int64_t count(std::int64_t extent, std::int64_t start, std::int64_t stride) {
     return start >= extent ? 0 : (extent - start + stride - 1) / stride;
-  }
-  std::int64_t first_y() const { return first(py, s.padding, s.stride); }
-  std::int64_t first_x() const { return first(px, s.padding, s.stride); }
-  std::int64_t rows() const { return count(s.h, first_y(), s.stride); }
-  std::int64_t columns() const { return count(s.w, first_x(), s.stride); }
-  std::int64_t taps_y() const { return count(s.kh, py, s.stride); }
-  std::int64_t taps_x() const { return count(s.kw, px, s.stride); }
-  std::int64_t pixels() const { return s.n * rows() * columns(); }
-
-  struct Pixel {
-    std::int64_t n, y, x;  // in dx
-  };
-  Pixel pixel(std::int64_t i) const {
-    const std::int64_t row = i / columns();
-    return {row / rows(), first_y() + row % rows() * s.stride, first_x() + i % columns() * s.stride};
   }
 };
 
@@ -175,24 +190,34 @@ struct OutputTapsA : RunBlocks {
   const float* zeros;
   std::int64_t group;
   OutputTapsA(const Phase& at, const float* grad, const float* zero, std::int64_t which)
-      : RunBlocks{at.taps_y() * at.taps_x(), at.s.group_o()}, phase(at), dy(grad), zeros(zero), group(which) {}
+      : RunBlocks{at.taps_y * at.taps_x, at.s.group_o()}, phase(at), dy(grad), zeros(zero), group(which) {}
 
+  // The pixel of dy under the first tap, which may lie outside; the others lie above and to the left.
+  struct Corner {
+    const float* from;
+    std::int64_t y, x;
+    bool inside;  // with all taps
+  };
   void fill(std::int64_t row, std::int64_t row_end, const KBlock& block, const float** table) const {
     const Conv2dShape& s = phase.s;
     const std::int64_t first_run = block.begin / length, height = s.out_h(), width = s.out_w();
-    std::array<Phase::Pixel, tile_rows> rows;  // each row's pixel of dy under the first tap
+    const std::int64_t shift_y = (phase.first_y + s.padding - phase.py) / s.stride;
+    const std::int64_t shift_x = (phase.first_x + s.padding - phase.px) / s.stride;
+    std::array<Corner, tile_rows> rows;
+    Phase::Pixel pixel = phase.pixel(row);
     for (int i = 0; i < tile_rows; ++i) {
-      const Phase::Pixel p = phase.pixel(std::min(row + i, row_end - 1));
-      rows[static_cast<std::size_t>(i)] = {p.n, (p.y + s.padding - phase.py) / s.stride,
-                                           (p.x + s.padding - phase.px) / s.stride};
+      const std::int64_t y = pixel.y + shift_y, x = pixel.x + shift_x;
+      rows[static_cast<std::size_t>(i)] = {dy + ((pixel.n * height + y) * width + x) * s.o + group * s.group_o(), y, x,
+                                           y < height && x < width && y + 1 >= phase.taps_y && x + 1 >= phase.taps_x};
+      if (row + i + 1 < row_end) phase.advance(pixel);
     }
     for (std::int64_t r = 0; r < block.segments; ++r, table += tile_rows) {
-      const std::int64_t ty = (first_run + r) / phase.taps_x(), tx = (first_run + r) % phase.taps_x();
+      const std::int64_t ty = (first_run + r) / phase.taps_x, tx = (first_run + r) % phase.taps_x;
+      const std::int64_t back = (ty * width + tx) * s.o;
       for (int i = 0; i < tile_rows; ++i) {
-        const Phase::Pixel& p = rows[static_cast<std::size_t>(i)];
-        const std::int64_t oy = p.y - ty, ox = p.x - tx;
-        const bool inside = oy >= 0 && oy < height && ox >= 0 && ox < width;
-        table[i] = inside ? dy + ((p.n * height + oy) * width + ox) * s.o + group * s.group_o() : zeros;
+        const Corner& at = rows[static_cast<std::size_t>(i)];
+        const std::int64_t y = at.y - ty, x = at.x - tx;
+        table[i] = at.inside || (y >= 0 && y < height && x >= 0 && x < width) ? at.from - back : zeros;
       }
     }
   }
@@ -210,8 +235,7 @@ struct TapFiltersB {
     const Conv2dShape& s = phase.s;
     for (; k < k_end; ++k, out += columns) {
       const std::int64_t tap = k / s.group_o(), o = group * s.group_o() + k % s.group_o();
-      const std::int64_t ky = phase.py + tap / phase.taps_x() * s.stride,
-                         kx = phase.px + tap % phase.taps_x() * s.stride;
+      const std::int64_t ky = phase.py + tap / phase.taps_x * s.stride, kx = phase.px + tap % phase.taps_x * s.stride;
       const float* from = w + ((o * s.kh + ky) * s.kw + kx) * s.group_c();
       std::copy(from + n, from + n_end, out);
       std::fill(out + (n_end - n), out + columns, 0.0f);
@@ -226,7 +250,8 @@ struct PhaseC {
   float* row(std::int64_t i) const {
     const Conv2dShape& s = phase.s;
     const Phase::Pixel p = phase.pixel(i);
-    return dx + ((p.n * s.h + p.y) * s.w + p.x) * s.c + group * s.group_c();
+    const std::int64_t y = phase.first_y + p.y * s.stride, x = phase.first_x + p.x * s.stride;
+    return dx + ((p.n * s.h + y) * s.w + x) * s.c + group * s.group_c();
   }
 };
 
@@ -285,7 +310,7 @@ void conv2d_input_grad(const Conv2dShape& s, const float* dy, const float* w, fl
   std::fill(zeros.data(), zeros.data() + s.group_o(), 0.0f);
   for (std::int64_t g = 0; g < s.groups; ++g) {
     for (std::int64_t i = 0; i < s.stride * s.stride; ++i) {
-      const Phase phase{s, i / s.stride, i % s.stride};
+      const Phase phase(s, i / s.stride, i % s.stride);
       multiply(phase.pixels(), s.group_c(), OutputTapsA(phase, dy, zeros.data(), g), TapFiltersB{phase, w, g},
                PhaseC{phase, dx, g}, dx, {.accumulate = accumulate});
     }
