@@ -27,6 +27,25 @@ HWY_INLINE V exp(D d, V x) {
   return keep_nan(x, hn::Exp(d, bounded));
 }
 
+// e^x for x at most 88, as in a softmax: 0 where that is below the normal numbers of f32, NaN where x is; to 1e-7.
+// 2^n e^r with |r| <= log(2) / 2: n is what rounding leaves at the bottom of `t`, and so is the exponent of 2^n.
+template <class D, class V>
+HWY_INLINE V exp_softmax(D d, V x) {
+  const hn::RebindToUnsigned<D> du;
+  const V shift = hn::Set(d, 12582912.0f + 127.0f);  // 1.5 * 2^23, and the bias of exponents
+  const V t = hn::MulAdd(x, hn::Set(d, 1.44269504f), shift), n = hn::Sub(t, shift);
+  V r = hn::NegMulAdd(n, hn::Set(d, 0.693145752f), x);
+  r = hn::NegMulAdd(n, hn::Set(d, 1.42860677e-6f), r);
+  V p = hn::Set(d, 0.0013814598f);  // e^r = 1 + r + r^2 q(r), least relative error
+  p = hn::MulAdd(p, r, hn::Set(d, 0.008368717f));
+  p = hn::MulAdd(p, r, hn::Set(d, 0.04166839f));
+  p = hn::MulAdd(p, r, hn::Set(d, 0.16666521f));
+  p = hn::MulAdd(p, r, hn::Set(d, 0.49999994f));
+  p = hn::MulAdd(hn::MulAdd(p, r, hn::Set(d, 1.0f)), r, hn::Set(d, 1.0f));
+  const V power = hn::BitCast(d, hn::ShiftLeft<23>(hn::BitCast(du, t)));
+  return hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, -87.0f)), hn::Mul(p, power));
+}
+
 // Natural logarithm; log 0 is -infinity, NaN below.
 template <class D, class V>
 HWY_INLINE V log(D d, V x) {

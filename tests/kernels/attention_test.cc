@@ -52,49 +52,120 @@ double largest_difference(const Matrix& a, const Wide& b) {
   return largest;
 }
 
-class AttentionKernel : public ::testing::TestWithParam<std::tuple<std::int64_t, AttentionKind, bool>> {};
+enum class Bias { none, whole, of_first_tokens };
+
+// What queries see, and what else is asked of the kernels.
+struct Case {
+  std::int64_t head_dim;
+  AttentionKind kind;
+  bool ranges;
+  std::int64_t kv_heads;
+  Bias bias;
+  bool accumulate;
+};
+
+std::string name_of(const Case& c) {
+  static const char* const kinds[] = {"full", "causal", "prefix"};
+  static const char* const biases[] = {"", "_bias", "_bias_of_first_tokens"};
+  return std::to_string(c.head_dim) + "_" + kinds[static_cast<int>(c.kind)] + (c.ranges ? "_ranges" : "") +
+         (c.kv_heads == 4 ? "" : "_grouped") + biases[static_cast<int>(c.bias)] + (c.accumulate ? "_add" : "");
+}
+
+// Four sequences: a single query, one of several strips, one without queries, one with as many keys as queries.
+struct Example {
+  std::vector<std::int64_t> q_offsets{0, 1, 102, 102, 105}, kv_offsets{0, 3, 120, 122, 125};
+  std::vector<std::int32_t> prefix_lengths{0, 90, 1, 3}, key_begin, key_end;
+  std::vector<float> bias;
+  AttentionProblem problem;
+  std::int64_t bias_queries, bias_keys;
+
+  explicit Example(const Case& c)
+      : problem{q_offsets.data(), kv_offsets.data(), 4, 4, c.head_dim, c.kind, 0.3, c.kv_heads, prefix_lengths.data()},
+        bias_queries(c.bias == Bias::whole ? 101 : 20),
+        bias_keys(c.bias == Bias::whole ? 117 : 37) {
+    Rng rng(7);
+    for (std::int64_t b = 0; c.ranges && b < 4; ++b) {
+      for (std::int64_t i = 0; i < problem.queries(b); ++i) {
+        // Ranges in no order; stretches of queries, more than a tile, that see nothing.
+        const bool empty = i / 9 % 4 == 1 || i % 5 == 3;
+        const auto begin = static_cast<std::int32_t>(rng.below(problem.keys(b)));
+        const std::int64_t left = problem.keys(b) - begin;
+        key_begin.push_back(begin);
+        key_end.push_back(empty ? begin : begin + 1 + static_cast<std::int32_t>(rng.below(left)));
+      }
+    }
+    if (c.ranges) {
+      problem.key_begin = key_begin.data();
+      problem.key_end = key_end.data();
+    }
+    for (std::int64_t i = 0; c.bias != Bias::none && i < 4 * bias_queries * bias_keys; ++i) {
+      bias.push_back(static_cast<float>(rng.normal()));
+    }
+  }
+  template <class T>
+  AttentionBias<T> bias_of(const std::vector<T>& values) const {
+    if (values.empty()) return {};
+    return {values.data(), bias_queries, bias_keys};
+  }
+};
+
+class AttentionKernel : public ::testing::TestWithParam<Case> {};
 
 TEST_P(AttentionKernel, MatchesTheReferenceInStridedMatrices) {
-  const auto [head_dim, kind, accumulate] = GetParam();
-  const std::vector<std::int64_t> q_offsets{0, 1, 27, 27, 30}, kv_offsets{0, 3, 42, 44, 47};
-  const AttentionProblem problem{q_offsets.data(), kv_offsets.data(), 4, 2, head_dim, kind, 0.3};
-  const std::int64_t width = 2 * head_dim;
-  const Matrix q(30, width, 1), k(47, width, 2), v(47, width, 3), dout(30, width, 4), old_q(30, width, 5),
-      old_k(47, width, 6);
+  const Case& c = GetParam();
+  const Example example(c);
+  const AttentionProblem& problem = example.problem;
+  const std::int64_t width = 4 * c.head_dim, kv_width = c.kv_heads * c.head_dim;
+  const Matrix q(105, width, 1), k(125, kv_width, 2), v(125, kv_width, 3), dout(105, width, 4), old_q(105, width, 5),
+      old_k(125, kv_width, 6);
+  const Wide q64(q), k64(k), v64(v);
   Wide out64(old_q), dq64(old_q), dk64(old_k), dv64(old_k);
-  std::vector<double> logsumexp64(60);
-  attention_forward_reference<double>(problem, Wide(q).rows(), Wide(k).rows(), Wide(v).rows(), out64.output(accumulate),
-                                      logsumexp64.data());
-  attention_backward_reference<double>(problem, Wide(q).rows(), Wide(k).rows(), Wide(v).rows(), Wide(dout).rows(),
-                                       dq64.output(accumulate), dk64.output(accumulate), dv64.output(accumulate));
+  const std::vector<double> bias64(example.bias.begin(), example.bias.end());
+  std::vector<double> logsumexp64(420), dbias64(bias64);
+  const AttentionInputs<double> in64{q64.rows(), k64.rows(), v64.rows(), example.bias_of(bias64)};
+  attention_forward_reference<double>(problem, in64, out64.output(c.accumulate), logsumexp64.data());
+  attention_backward_reference<double>(problem, in64, Wide(dout).rows(),
+                                       {dq64.output(c.accumulate), dk64.output(c.accumulate), dv64.output(c.accumulate),
+                                        bias64.empty() ? nullptr : dbias64.data(), c.accumulate});
   fovea::testing::for_each_isa([&](const std::string& isa) {
-    Matrix out(old_q), result(old_q), dq(old_q), dk(old_k), dv(old_k);
-    std::vector<float> logsumexp(60);
-    attention_forward_f32(problem, q.rows(), k.rows(), v.rows(), out.output(accumulate), logsumexp.data());
+    Matrix out(old_q), dq(old_q), dk(old_k), dv(old_k);
+    std::vector<float> logsumexp(420), dbias(example.bias);
+    const AttentionInputs<float> in{q.rows(), k.rows(), v.rows(), example.bias_of(example.bias)};
+    attention_forward_f32(problem, in, out.output(c.accumulate), logsumexp.data());
+    attention_backward_f32(problem, in, dout.rows(), logsumexp.data(),
+                           {dq.output(c.accumulate), dk.output(c.accumulate), dv.output(c.accumulate),
+                            dbias.empty() ? nullptr : dbias.data(), c.accumulate});
     EXPECT_LT(largest_difference(out, out64), 2e-5) << isa;
     for (std::size_t i = 0; i < logsumexp.size(); ++i) {
-      EXPECT_NEAR(static_cast<double>(logsumexp[i]), logsumexp64[i], 2e-5) << isa << " " << i;
+      ASSERT_NEAR(static_cast<double>(logsumexp[i]), logsumexp64[i], 2e-5) << isa << " " << i;
     }
-    attention_forward_f32(problem, q.rows(), k.rows(), v.rows(), result.output(false), logsumexp.data());
-    attention_backward_f32(problem, q.rows(), k.rows(), v.rows(), dout.rows(), logsumexp.data(), dq.output(accumulate),
-                           dk.output(accumulate), dv.output(accumulate));
     EXPECT_LT(largest_difference(dq, dq64), 1e-4) << isa;
     EXPECT_LT(largest_difference(dk, dk64), 1e-4) << isa;
     EXPECT_LT(largest_difference(dv, dv64), 1e-4) << isa;
+    for (std::size_t i = 0; i < dbias.size(); ++i) {
+      ASSERT_NEAR(static_cast<double>(dbias[i]), dbias64[i], 1e-4) << isa << " " << i;
+    }
     EXPECT_TRUE(out.gaps_untouched() && dq.gaps_untouched() && dk.gaps_untouched() && dv.gaps_untouched()) << isa;
   });
 }
 
-std::string case_name(const ::testing::TestParamInfo<AttentionKernel::ParamType>& test) {
-  const auto [head_dim, kind, accumulate] = test.param;
-  return std::to_string(head_dim) + (kind == AttentionKind::causal ? "_causal" : "_full") + (accumulate ? "_add" : "");
+std::vector<Case> cases() {
+  std::vector<Case> all;
+  for (const std::int64_t head_dim : {3, 8, 33}) {
+    for (const AttentionKind kind : {AttentionKind::full, AttentionKind::causal, AttentionKind::prefix}) {
+      for (const bool ranges : {false, true}) {
+        all.push_back({head_dim, kind, ranges, 4, Bias::none, false});
+        all.push_back({head_dim, kind, ranges, 2, Bias::none, true});
+        all.push_back({head_dim, kind, ranges, 4, Bias::whole, true});
+        all.push_back({head_dim, kind, ranges, 1, Bias::of_first_tokens, false});
+      }
+    }
+  }
+  return all;
 }
 
-INSTANTIATE_TEST_SUITE_P(Shapes, AttentionKernel,
-                         ::testing::Combine(::testing::Values(1, 3, 8, 17, 33),
-                                            ::testing::Values(AttentionKind::full, AttentionKind::causal),
-                                            ::testing::Bool()),
-                         case_name);
+INSTANTIATE_TEST_SUITE_P(Cases, AttentionKernel, ::testing::ValuesIn(cases()),
+                         [](const auto& test) { return name_of(test.param); });
 
 TEST(AttentionKernelScores, LargeScoresDoNotOverflow) {
   const std::vector<std::int64_t> offsets{0, 2};
@@ -102,7 +173,7 @@ TEST(AttentionKernelScores, LargeScoresDoNotOverflow) {
   const std::vector<float> q{1e4f, -1e4f}, k{1e4f, -1e4f}, v{3, 5};
   fovea::testing::for_each_isa([&](const std::string& isa) {
     std::vector<float> out(2), logsumexp(2);
-    attention_forward_f32(problem, {q.data(), 1}, {k.data(), 1}, {v.data(), 1}, {out.data(), 1}, logsumexp.data());
+    attention_forward_f32(problem, {{q.data(), 1}, {k.data(), 1}, {v.data(), 1}}, {out.data(), 1}, logsumexp.data());
     EXPECT_EQ(out, (std::vector<float>{3, 5})) << isa;
     EXPECT_EQ(logsumexp, (std::vector<float>{1e8f, 1e8f})) << isa;
   });
@@ -114,7 +185,7 @@ TEST(AttentionKernelScores, NanReachesTheResult) {
   const std::vector<float> q{1, 2, 3}, k{0, std::nanf(""), 0}, v{3, 5, 7};
   fovea::testing::for_each_isa([&](const std::string& isa) {
     std::vector<float> out(3), logsumexp(3);
-    attention_forward_f32(problem, {q.data(), 1}, {k.data(), 1}, {v.data(), 1}, {out.data(), 1}, logsumexp.data());
+    attention_forward_f32(problem, {{q.data(), 1}, {k.data(), 1}, {v.data(), 1}}, {out.data(), 1}, logsumexp.data());
     for (float y : out) EXPECT_TRUE(std::isnan(y)) << isa;
   });
 }

@@ -7,7 +7,9 @@
 
 #include "../support/error_of.h"
 #include "fovea/autograd/backward.h"
+#include "fovea/core/allocator.h"
 #include "fovea/core/parallel.h"
+#include "fovea/ops/embedding.h"
 #include "fovea/ops/shape.h"
 #include "fovea/tensor/factory.h"
 #include "fovea/tensor/reduce.h"
@@ -77,6 +79,70 @@ TEST(AttentionOp, CrossMatchesNumericGradients) {
   check_cross(cross_options(lengths({1, 3, 2}), lengths({4, 3, 5}), 2, AttentionKind::causal), 3);
 }
 
+// Options with a prefix, key ranges (one of them empty) and grouped heads, over sequences of 3, 1, 0 and 5 tokens.
+AttentionOptions masked_options(AttentionKind kind, bool ranges, std::int64_t kv_heads) {
+  AttentionOptions options = options_of(lengths({3, 1, 0, 5}), 2, kind);
+  options.kv_heads = kv_heads;
+  if (kind == AttentionKind::prefix) options.prefix_lengths = from_values<std::int32_t>({4}, {2, 0, 0, 3});
+  if (ranges) {
+    options.key_begin = from_values<std::int32_t>({9}, {0, 1, 0, 0, 2, 0, 3, 1, 0});
+    options.key_end = from_values<std::int32_t>({9}, {2, 1, 3, 1, 5, 4, 5, 4, 5});
+  }
+  return options;
+}
+
+TEST(AttentionOp, MasksBiasesAndGroupsMatchNumericGradients) {
+  for (AttentionKind kind : {AttentionKind::full, AttentionKind::causal, AttentionKind::prefix}) {
+    for (bool ranges : {false, true}) {
+      for (std::int64_t kv_heads : {1, 2}) {
+        AttentionOptions options = masked_options(kind, ranges, kv_heads);
+        const auto result = testing::check_op(
+            [&](std::span<const Var> in) {
+              options.bias = in[1];
+              return ops::self_attention(in[0], options);
+            },
+            testing::normal_inputs({{9, (2 + 2 * kv_heads) * 3}, {2, 4, 5}}));
+        EXPECT_TRUE(result.passed) << static_cast<int>(kind) << ranges << kv_heads << ": " << result.message;
+      }
+    }
+  }
+}
+
+TEST(AttentionOp, CrossAttentionTakesMasksBiasesAndGroups) {
+  AttentionOptions options = cross_options(lengths({1, 3, 2}), lengths({4, 3, 5}), 4);
+  options.kv_heads = 2;
+  options.key_begin = from_values<std::int32_t>({6}, {1, 0, 2, 0, 5, 0});
+  options.key_end = from_values<std::int32_t>({6}, {3, 3, 2, 2, 5, 4});
+  const auto separate = testing::check_op(
+      [&](std::span<const Var> in) {
+        options.bias = in[3];
+        return ops::attention(in[0], in[1], in[2], options);
+      },
+      testing::normal_inputs({{6, 12}, {12, 6}, {12, 6}, {4, 3, 4}}));
+  EXPECT_TRUE(separate.passed) << separate.message;
+  const auto joint = testing::check_op(
+      [&](std::span<const Var> in) {
+        options.bias = in[2];
+        return ops::cross_attention(in[0], in[1], options);
+      },
+      testing::normal_inputs({{6, 12}, {12, 12}, {4, 3, 4}}));
+  EXPECT_TRUE(joint.passed) << joint.message;
+}
+
+// One bias for every head, (heads, queries, keys), as T5 and SimVLM have it: rows of a table, chosen by the distance.
+TEST(AttentionOp, RelativeBiasesReachTheirTable) {
+  Tensor distance({5 * 5}, DType::i64);
+  for (std::int64_t i = 0; i < 25; ++i) distance.mutable_data<std::int64_t>()[i] = i % 5 - i / 5 + 4;
+  AttentionOptions options = options_of(lengths({5, 3}), 2);
+  const auto result = testing::check_op(
+      [&](std::span<const Var> in) {
+        options.bias = ops::reshape(ops::transpose(ops::embedding(in[1], distance), {1, 0}), {2, 5, 5});
+        return ops::self_attention(in[0], options);
+      },
+      testing::normal_inputs({{8, 18}, {9, 2}}));
+  EXPECT_TRUE(result.passed) << result.message;
+}
+
 TEST(AttentionOp, F32MatchesForEveryHeadSizeAndLengthOfATail) {
   for (std::int64_t n = 1; n <= 33; ++n) {
     const AttentionKind kind = n % 2 ? AttentionKind::full : AttentionKind::causal;
@@ -90,6 +156,7 @@ TEST(AttentionOp, F32MatchesAtModelSizes) {
   check_precision(options_of(lengths({300}), 1), 80);
   check_precision(options_of(lengths({290}), 1, AttentionKind::causal), 32);
   check_precision(options_of(lengths({20}), 1), 256);
+  for (std::int64_t head_dim : {96, 120, 161, 255}) check_precision(options_of(lengths({40, 9}), 2), head_dim);
 }
 
 // Inputs and results of torch.nn.functional.scaled_dot_product_attention in f64, three tokens, two heads of four.
@@ -208,6 +275,65 @@ TEST(AttentionOp, AQueryWithoutKeysGivesZero) {
   }
 }
 
+TEST(AttentionOp, AnEmptyKeyRangeGivesZeroAndNoGradients) {
+  for (DType dtype : {DType::f32, DType::f64}) {
+    const Var qkv(random_normal({4, 18}, RngKey{6}, 0, 1, dtype), true);
+    AttentionOptions options = options_of(lengths({4}), 2);
+    options.key_begin = from_values<std::int32_t>({4}, {1, 2, 0, 4});
+    options.key_end = from_values<std::int32_t>({4}, {1, 4, 0, 4});
+    const Var bias(random_normal({2, 4, 4}, RngKey{7}, 0, 1, dtype), true);
+    options.bias = bias;
+    const Var y = ops::self_attention(qkv, options);
+    backward(y, ones({4, 6}, dtype));
+    for (std::int64_t t : {0, 2, 3}) {
+      EXPECT_EQ(max_abs(y.value().rows(t, t + 1)), 0);
+      EXPECT_EQ(max_abs(ops::slice(Var(qkv.grad().rows(t, t + 1)), 1, 0, 6).value()), 0);
+    }
+    EXPECT_GT(max_abs(y.value().rows(1, 2)), 0);
+    // Keys 0 and 1 are seen by no query.
+    EXPECT_EQ(max_abs(ops::slice(Var(qkv.grad().rows(0, 2)), 1, 6, 18).value()), 0);
+    EXPECT_GT(max_abs(ops::slice(Var(qkv.grad().rows(2, 4)), 1, 6, 18).value()), 0);
+    EXPECT_TRUE(all_finite(bias.grad()));
+  }
+}
+
+TEST(AttentionOp, APrefixOfNothingIsCausalAndOfEverythingFull) {
+  const Tensor qkv = random_normal({9, 24}, RngKey{14});
+  AttentionOptions options = options_of(lengths({4, 5}), 2, AttentionKind::prefix);
+  options.prefix_lengths = from_values<std::int32_t>({2}, {0, 5});
+  const Tensor y = ops::self_attention(qkv, options).value();
+  const Tensor causal = ops::self_attention(qkv, options_of(lengths({4, 5}), 2, AttentionKind::causal)).value();
+  const Tensor full = ops::self_attention(qkv, options_of(lengths({4, 5}), 2)).value();
+  EXPECT_EQ(count_different_bits(y.rows(0, 4), causal.rows(0, 4)), 0);
+  EXPECT_EQ(count_different_bits(y.rows(4, 9), full.rows(4, 9)), 0);
+}
+
+TEST(AttentionOp, GroupedHeadsAreRepeatedHeads) {
+  const Tensor q = random_normal({6, 12}, RngKey{15}), k = random_normal({6, 6}, RngKey{16});
+  const Tensor v = random_normal({6, 6}, RngKey{17});
+  AttentionOptions options = options_of(lengths({6}), 4);
+  options.kv_heads = 2;
+  const auto repeated = [](const Tensor& x) {
+    const Var first = ops::slice(x, 1, 0, 3), second = ops::slice(x, 1, 3, 6);
+    return ops::concat({first, first, second, second}, 1);
+  };
+  const Tensor grouped = ops::attention(q, k, v, options).value();
+  const Tensor plain = ops::attention(q, repeated(k), repeated(v), options_of(lengths({6}), 4)).value();
+  EXPECT_EQ(max_abs_difference(grouped, plain), 0);
+}
+
+// What stays alive between forward and backward is the result and one number for each query and head.
+TEST(AttentionOp, KeepsTheLogOfTheSumsOnly) {
+  const std::int64_t tokens = 600, heads = 2, width = heads * 16;
+  const Var qkv(random_normal({tokens, 3 * width}, RngKey{18}), true);
+  const AttentionOptions options = options_of(lengths({tokens}), heads);
+  const std::int64_t before = allocator::stats().live_bytes;
+  const Var y = ops::self_attention(qkv, options);
+  const std::int64_t kept = allocator::stats().live_bytes - before;
+  EXPECT_GE(kept, tokens * (width + heads) * 4);
+  EXPECT_LT(kept, tokens * (width + heads) * 5);  // the scores have 2.9 MB
+}
+
 // With layouts that differ, one head writes where another one adds.
 TEST(AttentionOp, InputsMayBeOneValueOrConstants) {
   const AttentionOptions options = cross_options(lengths({3, 2}), lengths({4, 1}), 2);
@@ -229,21 +355,28 @@ TEST(AttentionOp, InputsMayBeOneValueOrConstants) {
 }
 
 TEST(AttentionOp, GivesTheSameBitsForAnyThreadCount) {
-  const AttentionOptions options = options_of(lengths({270, 31, 5}), 3);
-  const Tensor qkv = random_normal({306, 3 * 3 * 20}, RngKey{9});
+  AttentionOptions options = options_of(lengths({270, 31, 5}), 4);
   const int threads = num_threads();
-  std::vector<Tensor> values, gradients;
-  for (int n : {1, 3}) {
-    set_num_threads(n);
-    const Var x(qkv, true);
-    const Var y = ops::self_attention(x, options);
-    backward(y, random_normal(y.shape(), RngKey{10}));
-    values.push_back(y.value());
-    gradients.push_back(x.grad());
+  for (bool biased : {false, true}) {
+    options.kv_heads = biased ? 2 : 4;
+    const Tensor qkv = random_normal({306, (4 + 2 * options.kv_heads) * 20}, RngKey{9});
+    const Tensor bias = random_normal({4, 100, 270}, RngKey{19});
+    std::vector<std::vector<Tensor>> results;
+    for (int n : {1, 2, 3}) {
+      set_num_threads(n);
+      const Var x(qkv, true), b(bias, true);
+      if (biased) options.bias = b;
+      const Var y = ops::self_attention(x, options);
+      backward(y, random_normal(y.shape(), RngKey{10}));
+      results.push_back({y.value(), x.grad()});
+      if (biased) results.back().push_back(b.grad());
+    }
+    set_num_threads(threads);
+    for (std::size_t i = 0; i < results[0].size(); ++i) {
+      EXPECT_EQ(count_different_bits(results[0][i], results[1][i]), 0) << biased << i;
+      EXPECT_EQ(count_different_bits(results[0][i], results[2][i]), 0) << biased << i;
+    }
   }
-  set_num_threads(threads);
-  EXPECT_EQ(count_different_bits(values[0], values[1]), 0);
-  EXPECT_EQ(count_different_bits(gradients[0], gradients[1]), 0);
 }
 
 TEST(AttentionOp, WeightsMixTheValues) {
@@ -271,6 +404,24 @@ TEST(AttentionOp, WeightsMixTheValues) {
   }
 }
 
+TEST(AttentionOp, WeightsOfEveryKindMixTheValues) {
+  for (AttentionKind kind : {AttentionKind::full, AttentionKind::causal, AttentionKind::prefix}) {
+    AttentionOptions options = masked_options(kind, true, 1);
+    options.bias = Var(random_normal({2, 5, 4}, RngKey{20}, 0, 1, DType::f64));
+    const Tensor q = random_normal({9, 4}, RngKey{21}, 0, 1, DType::f64);
+    const Tensor k = random_normal({9, 2}, RngKey{22}, 0, 1, DType::f64);
+    const Tensor v = random_normal({9, 2}, RngKey{23}, 0, 1, DType::f64);
+    const Tensor y = ops::attention(q, k, v, options).value();
+    const Tensor weights = ops::attention_weights(q, k, options)[3];
+    for (std::int64_t row = 0; row < 10; ++row) {
+      const std::int64_t h = row / 5, i = row % 5;
+      double mixed = 0;
+      for (std::int64_t j = 0; j < 5; ++j) mixed += weights.at(row * 5 + j) * v.at((4 + j) * 2);
+      EXPECT_NEAR(mixed, y.at((4 + i) * 4 + 2 * h), 1e-12) << static_cast<int>(kind) << row;
+    }
+  }
+}
+
 TEST(AttentionOp, TakesNoTokens) {
   const Var y = ops::self_attention(Var(Tensor({0, 12}), true), options_of(lengths({0, 0}), 2));
   EXPECT_EQ(y.shape(), (Shape{0, 4}));
@@ -288,18 +439,44 @@ TEST(AttentionOp, NamesWhatDoesNotFit) {
             "[attention queries] the layout spans rows 0 to 4, the matrix has 5");
   EXPECT_EQ(fails([](auto& o) { o.layout = {}; }),
             "[attention queries] the layout is not set\nhint: PackedLayout::uniform(sequences, length)");
-  EXPECT_EQ(fails([](auto& o) { o.heads = 3; }), "[attention] width 4 does not divide into 3 heads");
-  EXPECT_EQ(fails([](auto& o) { o.heads = 0; }), "[attention] width 4 does not divide into 0 heads");
-  EXPECT_EQ(fails([](auto& o) { o.kv_heads = 1; }),
-            "[attention] 2 heads over 1 key heads: grouped heads are not supported yet");
-  EXPECT_EQ(fails([](auto& o) { o.kind = AttentionKind::prefix; }), "[attention] prefix masks are not supported yet");
+  EXPECT_EQ(
+      fails([](auto& o) { o.heads = 0; }),
+      "[self_attention] qkv is (5, 12), expected (T, D) with D a multiple of 0: 0 heads of queries, 0 of keys and 0 "
+      "of values");
+  EXPECT_EQ(
+      fails([](auto& o) { o.heads = 5; }),
+      "[self_attention] qkv is (5, 12), expected (T, D) with D a multiple of 15: 5 heads of queries, 5 of keys and "
+      "5 of values");
+  EXPECT_EQ(fails([](auto& o) { o.heads = 4, o.kv_heads = 4; }), "");
+  EXPECT_EQ(fails([](auto& o) { o.heads = 2, o.kv_heads = 5; }),
+            "[attention] 2 heads of queries cannot share 5 heads of keys evenly");
+  EXPECT_EQ(fails([](auto& o) { o.kind = AttentionKind::prefix; }),
+            "[attention] the kind is prefix, but prefix_lengths is not set");
+  EXPECT_EQ(fails([](auto& o) { o.prefix_lengths = Tensor({1}, DType::i32); }),
+            "[attention] prefix_lengths is set, but the kind is not prefix");
+  const auto prefix = [](Tensor p) {
+    return [p](auto& o) {
+      o.kind = AttentionKind::prefix;
+      o.prefix_lengths = p;
+    };
+  };
+  EXPECT_EQ(fails(prefix(Tensor({1}, DType::i64))),
+            "[attention] prefix_lengths is i64 (1,), expected i32 (1,): one number a sequence");
+  EXPECT_EQ(fails(prefix(from_values<std::int32_t>({1}, {6}))),
+            "[attention] prefix_lengths has 6 for sequence 0, which has 5 keys");
   EXPECT_EQ(fails([](auto& o) { o.key_begin = Tensor({5}, DType::i32); }),
-            "[attention] key ranges are not supported yet");
-  EXPECT_EQ(fails([](auto& o) { o.bias = zeros({5, 5}); }), "[attention] a bias is not supported yet");
-  EXPECT_EQ(error_of([&] {
-              ops::self_attention(zeros({5, 10}), options_of(lengths({5}), 2));
+            "[attention] key_begin and key_end go together; key_end is not set");
+  EXPECT_EQ(fails([](auto& o) { o.key_begin = o.key_end = Tensor({4}, DType::i32); }),
+            "[attention] key_begin is i32 (4,), expected i32 (5,): one number a query");
+  EXPECT_EQ(fails([](auto& o) {
+              o.key_begin = from_values<std::int32_t>({5}, {0, 0, 0, 2, 0});
+              o.key_end = from_values<std::int32_t>({5}, {1, 5, 5, 1, 5});
             }),
-            "[self_attention] qkv is (5, 10), expected (T, 3 D)");
+            "[attention] query 3 has the keys [2, 1) of sequence 0, which has 5");
+  EXPECT_EQ(fails([](auto& o) {
+              o.bias = zeros({5, 5});
+            }),
+            "[attention] the bias is f32 (5, 5), expected f32 (2 heads, queries, keys)");
   EXPECT_EQ(error_of([&] {
               ops::self_attention(zeros({1, 771}), options_of(lengths({1}), 1));
             }),
@@ -330,7 +507,11 @@ TEST(CrossAttentionOp, IsAttentionToHalvesOfOneMatrix) {
       testing::check_op([&](std::span<const Var> x) { return ops::cross_attention(x[0], x[1], options); }, in);
   EXPECT_TRUE(result) << result.message;
   EXPECT_EQ(tests::error_of([&] { ops::cross_attention(in[0], in[0], options); }),
-            "[cross_attention] queries are f64 (4, 6), keys and values f64 (4, 6), expected (T, D) and (S, 2 D)");
+            "[attention] keys have width 3, expected 2 heads of 3");
+  EXPECT_EQ(tests::error_of([&] {
+              ops::cross_attention(in[0], Tensor({7, 5}, DType::f64), options);
+            }),
+            "[cross_attention] queries are f64 (4, 6), keys and values f64 (7, 5), expected (T, D) and (S, 2 D)");
 }
 
 }  // namespace

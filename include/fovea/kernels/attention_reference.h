@@ -11,45 +11,52 @@
 
 namespace fovea::kernels {
 
+namespace detail {
+
+template <class T>
+bool has_bias(const AttentionBias<T>& bias, std::int64_t i, std::int64_t j) {
+  return bias.data != nullptr && i < bias.queries && j < bias.keys;
+}
+
+template <class T>
+std::int64_t bias_index(const AttentionBias<T>& bias, std::int64_t h, std::int64_t i, std::int64_t j) {
+  return (h * bias.queries + i) * bias.keys + j;
+}
+
+}  // namespace detail
+
 // probabilities (keys of b) of query i of sequence b and head h; returns log sum e^score, or 0 when no key is visible.
 template <class T>
 T attention_probabilities_reference(const AttentionProblem& p, const HeadRows<T>& q, const HeadRows<T>& k,
-                                    std::int64_t b, std::int64_t h, std::int64_t i, T* probabilities) {
-  const std::int64_t visible = p.visible_keys(b, i), channel = h * p.head_dim;
+                                    const AttentionBias<T>& bias, std::int64_t b, std::int64_t h, std::int64_t i,
+                                    T* probabilities) {
+  const KeyRange seen = p.visible_keys(b, i);
   for (std::int64_t j = 0; j < p.keys(b); ++j) probabilities[j] = 0;
-  if (visible == 0) return 0;
-  const T* query = q.data + (p.q_offsets[b] + i) * q.stride + channel;
+  if (seen.size() == 0) return 0;
+  const T* query = q.data + (p.q_offsets[b] + i) * q.stride + h * p.head_dim;
   T largest = -std::numeric_limits<T>::infinity();
-  for (std::int64_t j = 0; j < visible; ++j) {
-    const T* key = k.data + (p.kv_offsets[b] + j) * k.stride + channel;
-    T score = 0;
-    for (std::int64_t c = 0; c < p.head_dim; ++c) score += query[c] * key[c];
-    probabilities[j] = score * static_cast<T>(p.scale);
+  for (std::int64_t j = seen.begin; j < seen.end; ++j) {
+    const T* key = k.data + (p.kv_offsets[b] + j) * k.stride + h / p.group() * p.head_dim;
+    T product = 0;
+    for (std::int64_t c = 0; c < p.head_dim; ++c) product += query[c] * key[c];
+    probabilities[j] = product * static_cast<T>(p.scale);
+    if (detail::has_bias(bias, i, j)) probabilities[j] += bias.data[detail::bias_index(bias, h, i, j)];
     if (probabilities[j] > largest) largest = probabilities[j];
   }
   T total = 0;
-  for (std::int64_t j = 0; j < visible; ++j) total += probabilities[j] = std::exp(probabilities[j] - largest);
-  for (std::int64_t j = 0; j < visible; ++j) probabilities[j] /= total;
+  for (std::int64_t j = seen.begin; j < seen.end; ++j) total += probabilities[j] = std::exp(probabilities[j] - largest);
+  for (std::int64_t j = seen.begin; j < seen.end; ++j) probabilities[j] /= total;
   return largest + std::log(total);
 }
 
 namespace detail {
-
-// Calls body(sequence, head) for every pair, on all threads.
-template <class F>
-void for_each_head(const AttentionProblem& p, F&& body) {
-  const std::int64_t heads = p.sequences * p.heads;
-  parallel_for(heads, p.grain(heads), [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) body(i / p.heads, i % p.heads);
-  });
-}
 
 template <class T>
 void clear_head(const HeadOutput<T>& out, std::int64_t begin, std::int64_t end, std::int64_t channel,
                 std::int64_t head_dim) {
   if (out.data == nullptr || out.accumulate) return;
   for (std::int64_t t = begin; t < end; ++t) {
-    std::fill(out.data + t * out.stride + channel, out.data + t * out.stride + channel + head_dim, T(0));
+    for (std::int64_t c = 0; c < head_dim; ++c) out.data[t * out.stride + channel + c] = 0;
   }
 }
 
@@ -62,54 +69,81 @@ void add_to_head(const HeadOutput<T>& out, std::int64_t t, std::int64_t channel,
   for (std::int64_t c = 0; c < head_dim; ++c) row[c] += factor * x[c];
 }
 
+// Backward for one head of queries and the keys that it sees.
+template <class T>
+void attention_backward_head_reference(const AttentionProblem& p, const AttentionInputs<T>& in, const HeadRows<T>& dout,
+                                       const AttentionGradients<T>& gradients, std::int64_t b, std::int64_t h) {
+  const std::int64_t channel = h * p.head_dim, kv_channel = h / p.group() * p.head_dim;
+  std::vector<T> probabilities(static_cast<std::size_t>(p.keys(b))), dprobabilities(probabilities.size());
+  for (std::int64_t i = 0; i < p.queries(b); ++i) {
+    const std::int64_t t = p.q_offsets[b] + i;
+    const T *query = in.q.data + t * in.q.stride + channel, *grad = dout.data + t * dout.stride + channel;
+    attention_probabilities_reference(p, in.q, in.k, in.bias, b, h, i, probabilities.data());
+    const KeyRange seen = p.visible_keys(b, i);
+    T mean = 0;
+    for (std::int64_t j = seen.begin; j < seen.end; ++j) {
+      const T* value = in.v.data + (p.kv_offsets[b] + j) * in.v.stride + kv_channel;
+      T& dprobability = dprobabilities[static_cast<std::size_t>(j)] = 0;
+      for (std::int64_t c = 0; c < p.head_dim; ++c) dprobability += grad[c] * value[c];
+      mean += probabilities[static_cast<std::size_t>(j)] * dprobability;
+    }
+    for (std::int64_t j = seen.begin; j < seen.end; ++j) {
+      const std::int64_t s = p.kv_offsets[b] + j;
+      const T probability = probabilities[static_cast<std::size_t>(j)];
+      const T dscore = probability * (dprobabilities[static_cast<std::size_t>(j)] - mean);
+      const T dproduct = dscore * static_cast<T>(p.scale);
+      add_to_head(gradients.q, t, channel, p.head_dim, dproduct, in.k.data + s * in.k.stride + kv_channel);
+      add_to_head(gradients.k, s, kv_channel, p.head_dim, dproduct, query);
+      add_to_head(gradients.v, s, kv_channel, p.head_dim, probability, grad);
+      if (gradients.bias != nullptr && has_bias(in.bias, i, j)) {
+        gradients.bias[bias_index(in.bias, h, i, j)] += dscore;
+      }
+    }
+  }
+}
+
 }  // namespace detail
 
 template <class T>
-void attention_forward_reference(const AttentionProblem& p, const HeadRows<T>& q, const HeadRows<T>& k,
-                                 const HeadRows<T>& v, const HeadOutput<T>& out, T* logsumexp) {
-  detail::for_each_head(p, [&](std::int64_t b, std::int64_t h) {
-    const std::int64_t channel = h * p.head_dim;
-    std::vector<T> probabilities(static_cast<std::size_t>(p.keys(b)));
-    detail::clear_head(out, p.q_offsets[b], p.q_offsets[b + 1], channel, p.head_dim);
-    for (std::int64_t i = 0; i < p.queries(b); ++i) {
-      const std::int64_t t = p.q_offsets[b] + i;
-      logsumexp[h * p.query_tokens() + t] = attention_probabilities_reference(p, q, k, b, h, i, probabilities.data());
-      for (std::int64_t j = 0; j < p.keys(b); ++j) {
-        detail::add_to_head(out, t, channel, p.head_dim, probabilities[static_cast<std::size_t>(j)],
-                            v.data + (p.kv_offsets[b] + j) * v.stride + channel);
+void attention_forward_reference(const AttentionProblem& p, const AttentionInputs<T>& in, const HeadOutput<T>& out,
+                                 T* logsumexp) {
+  const std::int64_t pairs = p.sequences * p.heads;
+  parallel_for(pairs, p.grain(pairs), [&](std::int64_t pair, std::int64_t end) {
+    for (; pair < end; ++pair) {
+      const std::int64_t b = pair / p.heads, h = pair % p.heads, channel = h * p.head_dim;
+      std::vector<T> probabilities(static_cast<std::size_t>(p.keys(b)));
+      detail::clear_head(out, p.q_offsets[b], p.q_offsets[b + 1], channel, p.head_dim);
+      for (std::int64_t i = 0; i < p.queries(b); ++i) {
+        const std::int64_t t = p.q_offsets[b] + i;
+        logsumexp[h * p.query_tokens() + t] =
+            attention_probabilities_reference(p, in.q, in.k, in.bias, b, h, i, probabilities.data());
+        const KeyRange seen = p.visible_keys(b, i);
+        for (std::int64_t j = seen.begin; j < seen.end; ++j) {
+          const T* value = in.v.data + (p.kv_offsets[b] + j) * in.v.stride + h / p.group() * p.head_dim;
+          detail::add_to_head(out, t, channel, p.head_dim, probabilities[static_cast<std::size_t>(j)], value);
+        }
       }
     }
   });
 }
 
 template <class T>
-void attention_backward_reference(const AttentionProblem& p, const HeadRows<T>& q, const HeadRows<T>& k,
-                                  const HeadRows<T>& v, const HeadRows<T>& dout, const HeadOutput<T>& dq,
-                                  const HeadOutput<T>& dk, const HeadOutput<T>& dv) {
-  detail::for_each_head(p, [&](std::int64_t b, std::int64_t h) {
-    const std::int64_t channel = h * p.head_dim;
-    const auto n = static_cast<std::size_t>(p.keys(b));
-    std::vector<T> probabilities(n), dprobabilities(n);
-    detail::clear_head(dq, p.q_offsets[b], p.q_offsets[b + 1], channel, p.head_dim);
-    detail::clear_head(dk, p.kv_offsets[b], p.kv_offsets[b + 1], channel, p.head_dim);
-    detail::clear_head(dv, p.kv_offsets[b], p.kv_offsets[b + 1], channel, p.head_dim);
-    for (std::int64_t i = 0; i < p.queries(b); ++i) {
-      const std::int64_t t = p.q_offsets[b] + i;
-      const T *query = q.data + t * q.stride + channel, *grad = dout.data + t * dout.stride + channel;
-      attention_probabilities_reference(p, q, k, b, h, i, probabilities.data());
-      T mean = 0;
-      for (std::size_t j = 0; j < n; ++j) {
-        const T* value = v.data + (p.kv_offsets[b] + static_cast<std::int64_t>(j)) * v.stride + channel;
-        dprobabilities[j] = 0;
-        for (std::int64_t c = 0; c < p.head_dim; ++c) dprobabilities[j] += grad[c] * value[c];
-        mean += probabilities[j] * dprobabilities[j];
-      }
-      for (std::size_t j = 0; j < n; ++j) {
-        const std::int64_t s = p.kv_offsets[b] + static_cast<std::int64_t>(j);
-        const T dscore = probabilities[j] * (dprobabilities[j] - mean) * static_cast<T>(p.scale);
-        detail::add_to_head(dq, t, channel, p.head_dim, dscore, k.data + s * k.stride + channel);
-        detail::add_to_head(dk, s, channel, p.head_dim, dscore, query);
-        detail::add_to_head(dv, s, channel, p.head_dim, probabilities[j], grad);
+void attention_backward_reference(const AttentionProblem& p, const AttentionInputs<T>& in, const HeadRows<T>& dout,
+                                  const AttentionGradients<T>& gradients) {
+  if (gradients.bias != nullptr && !gradients.accumulate_bias) {
+    for (std::int64_t i = 0; i < p.heads * in.bias.queries * in.bias.keys; ++i) gradients.bias[i] = 0;
+  }
+  // All sequences add to one bias; the query heads of a group add to one key head.
+  parallel_for(p.kv_heads, p.grain(p.kv_heads), [&](std::int64_t kv_head, std::int64_t end) {
+    for (; kv_head < end; ++kv_head) {
+      for (std::int64_t b = 0; b < p.sequences; ++b) {
+        const std::int64_t kv_channel = kv_head * p.head_dim;
+        detail::clear_head(gradients.k, p.kv_offsets[b], p.kv_offsets[b + 1], kv_channel, p.head_dim);
+        detail::clear_head(gradients.v, p.kv_offsets[b], p.kv_offsets[b + 1], kv_channel, p.head_dim);
+        for (std::int64_t h = kv_head * p.group(); h < (kv_head + 1) * p.group(); ++h) {
+          detail::clear_head(gradients.q, p.q_offsets[b], p.q_offsets[b + 1], h * p.head_dim, p.head_dim);
+          detail::attention_backward_head_reference(p, in, dout, gradients, b, h);
+        }
       }
     }
   });
