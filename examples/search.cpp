@@ -90,7 +90,7 @@ std::vector<eval::SearchResult> collect_results(const eval::SearchIndex& index, 
 
 Tensor embed_query_pictures(const models::ClipFolder& clip, const std::vector<std::string>& paths) {
   const eval::EmbeddedPictures pictures = eval::embed_pictures(encoder(clip), std::ssize(paths), [&](std::int64_t i) {
-    return image::read_image(paths[static_cast<std::size_t>(i)], image::default_max_pixels, clip.transform.alpha);
+    return image::read_image(paths[static_cast<std::size_t>(i)], {.alpha = clip.transform.alpha});
   });
   if (!pictures.left_out.empty()) fail(pictures.left_out.front().reason);
   return pictures.rows;

@@ -120,7 +120,7 @@ void LabelledPictures::read_arrays(const std::string& images, const std::string&
 
 image::Image LabelledPictures::picture(std::int64_t i, image::Alpha alpha) const {
   FOVEA_CHECK(i >= 0 && i < size(), "[labelled] no picture ", i, " of ", size());
-  if (!paths_.empty()) return image::read_image(paths_[static_cast<std::size_t>(i)], image::default_max_pixels, alpha);
+  if (!paths_.empty()) return image::read_image(paths_[static_cast<std::size_t>(i)], {.alpha = alpha});
   image::Image image(static_cast<int>(pixels_.shape[2]), static_cast<int>(pixels_.shape[1]));
   const auto count = static_cast<std::size_t>(pixels_.shape.inner(0));
   const std::uint8_t* gray = pixels_.values.data() + static_cast<std::size_t>(i) * count;

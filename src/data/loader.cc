@@ -156,7 +156,7 @@ class BatchMaker {
   PictureHandle picture(std::int64_t id) {
     if (PictureHandle known = pictures_.find(id)) return known;
     const auto decoded = std::make_shared<const Image>(
-        image::read_image(dataset_[id].image_path, options_.max_pixels, transform_.alpha));
+        image::read_image(dataset_[id].image_path, {.max_pixels = options_.max_pixels, .alpha = transform_.alpha}));
     pictures_.add(id, decoded);
     return decoded;
   }

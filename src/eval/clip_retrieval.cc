@@ -7,7 +7,7 @@ namespace fovea::eval {
 
 EmbeddedPairs embed_pairs(const ClipEncoder& encoder, const data::ImageTextDataset& dataset, std::int64_t max_pixels) {
   EmbeddedPictures pictures = embed_pictures(encoder, dataset.size(), [&](std::int64_t i) {
-    return image::read_image(dataset[i].image_path, max_pixels, encoder.transform.alpha);
+    return image::read_image(dataset[i].image_path, {.max_pixels = max_pixels, .alpha = encoder.transform.alpha});
   });
   FOVEA_CHECK(!pictures.kept.empty(), "[retrieval] none of the ", dataset.size(),
               " pictures could be read; the first: ", pictures.left_out.front().reason);

@@ -99,8 +99,7 @@ IndexUpdate SearchIndex::update(const ClipEncoder& encoder, const std::string& n
   const EmbeddedPictures embedded =
       embed_pictures(encoder, static_cast<std::int64_t>(fresh.size()), [&](std::int64_t i) {
         const std::string& path = wanted[fresh[static_cast<std::size_t>(i)]].path;
-        return image::read_image((std::filesystem::path(new_root) / path).string(), image::default_max_pixels,
-                                 encoder.transform.alpha);
+        return image::read_image((std::filesystem::path(new_root) / path).string(), {.alpha = encoder.transform.alpha});
       });
   std::vector<std::int64_t> embedded_row(wanted.size(), -1);
   for (std::size_t r = 0; r < embedded.kept.size(); ++r)

@@ -22,10 +22,6 @@ std::uint8_t to_byte(float value) {
 
 double uniform_in_log(Range range, Rng& rng) { return std::exp(rng.uniform(std::log(range[0]), std::log(range[1]))); }
 
-struct Rectangle {
-  int left, top, width, height;
-};
-
 // A rectangle of a share of the area, width / height being `shape`, where it fits at random. Nothing when it does not.
 std::optional<Rectangle> place_rectangle(const Image& image, double share, double shape, Rng& rng) {
   const double target = static_cast<double>(image.width) * image.height * share;
@@ -199,7 +195,7 @@ Image random_resized_crop(const Image& image, int size, const CropAugment& augme
   FOVEA_CHECK(image.width > 0 && image.height > 0, "[crop] the picture is empty (", image.width, "x", image.height,
               ")");
   const Rectangle r = random_rectangle(image, augment, rng);
-  return resize(crop(image, r.left, r.top, r.width, r.height), size, size, interpolation);
+  return resize_part(image, r, size, size, interpolation);
 }
 
 AffineMap random_affine_map(int width, int height, const AffineAugment& augment, Rng& rng) {

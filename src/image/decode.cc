@@ -9,6 +9,7 @@
 
 #include "fovea/core/error.h"
 #include "fovea/io/file.h"
+#include "image/jpeg.h"
 
 namespace {
 
@@ -37,7 +38,9 @@ void* limited_realloc(void* block, std::size_t bytes) {
 #define STB_IMAGE_STATIC
 #define STBI_NO_STDIO
 #define STBI_ONLY_PNG
+#if !FOVEA_HAS_LIBJPEG
 #define STBI_ONLY_JPEG
+#endif
 #define STBI_FAILURE_USERMSG
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-function"
@@ -53,6 +56,86 @@ namespace {
 struct FreePixels {
   void operator()(stbi_uc* pixels) const { stbi_image_free(pixels); }
 };
+
+// RGBA, 4 bytes a pixel, on a white ground.
+void lay_on_white(const std::uint8_t* rgba, std::vector<std::uint8_t>& rgb) {
+  for (std::size_t pixel = 0; pixel < rgb.size() / 3; ++pixel) {
+    const unsigned alpha = rgba[4 * pixel + 3];
+    for (std::size_t c = 0; c < 3; ++c) {
+      const unsigned mixed = alpha * rgba[4 * pixel + c] + (255 - alpha) * 255;
+      rgb[3 * pixel + c] = static_cast<std::uint8_t>((mixed + 127) / 255);
+    }
+  }
+}
+
+// The largest block that decoding so many pixels takes: 16 bytes hold any format's pixel, JPEG pads to its blocks, and
+// the packed bytes of a PNG are gathered in a buffer that doubles.
+std::size_t largest_block(std::size_t file_bytes, std::int64_t width, std::int64_t height) {
+  constexpr std::int64_t bytes_per_pixel = 16, padding = 64;
+  constexpr std::size_t smallest = 1 << 20;
+  return smallest + 2 * file_bytes + static_cast<std::size_t>(bytes_per_pixel * (width + padding) * (height + padding));
+}
+
+void check_bytes(std::span<const std::uint8_t> bytes, const std::string& name) {
+  FOVEA_CHECK(!bytes.empty(), "[image] ", name, " is empty, expected a PNG or JPEG picture");
+  FOVEA_CHECK(bytes.size() <= INT_MAX, "[image] ", name, " has ", bytes.size(), " bytes, at most ", INT_MAX,
+              " are read");
+}
+
+void check_pixels(const std::string& name, int width, int height, std::int64_t max_pixels) {
+  FOVEA_CHECK(std::int64_t{width} * height <= max_pixels, "[image] ", name, " is ", width, "x", height,
+              " pixels, the limit is ", max_pixels, " in all");
+}
+
+bool is_jpeg(std::span<const std::uint8_t> bytes) { return bytes[0] == 0xFF; }  // PNG begins otherwise
+
+// What stb_image's header reader says.
+Size stb_size(std::span<const std::uint8_t> bytes, const std::string& name) {
+  Size size{};
+  int channels = 0;
+  block_limit = largest_block(bytes.size(), 0, 0);
+  FOVEA_CHECK(stbi_info_from_memory(bytes.data(), static_cast<int>(bytes.size()), &size.width, &size.height, &channels),
+              "[image] ", name, ": expected a PNG or JPEG picture: ", stbi_failure_reason());
+  return size;
+}
+
+Image decode_with_stb(std::span<const std::uint8_t> bytes, const std::string& name, std::int64_t max_pixels,
+                      Alpha alpha) {
+  auto [width, height] = stb_size(bytes, name);
+  check_pixels(name, width, height, max_pixels);
+  check_failed = limit_met = false;
+  block_limit = largest_block(bytes.size(), width, height);
+  const int wanted = alpha == Alpha::white ? Image::channels + 1 : Image::channels;
+  int channels = 0;
+  const std::unique_ptr<stbi_uc, FreePixels> pixels(
+      stbi_load_from_memory(bytes.data(), static_cast<int>(bytes.size()), &width, &height, &channels, wanted));
+  FOVEA_CHECK(!limit_met, "[image] ", name, ": damaged picture: it unpacks to more than its ", width, "x", height,
+              " pixels, or announces more bytes than it has");
+  FOVEA_CHECK(pixels, "[image] ", name, ": damaged picture: ", stbi_failure_reason());
+  FOVEA_CHECK(!check_failed, "[image] ", name, ": damaged picture");
+  Image image(width, height);
+  if (alpha == Alpha::white) {
+    lay_on_white(pixels.get(), image.pixels);
+  } else {
+    std::memcpy(image.pixels.data(), pixels.get(), image.pixels.size());
+  }
+  return image;
+}
+
+#if FOVEA_HAS_LIBJPEG
+
+Size jpeg_size(std::span<const std::uint8_t> bytes, const std::string& name) {
+  const detail::JpegFile file(bytes, name);
+  return {file.width(), file.height()};
+}
+
+Image decode_jpeg(std::span<const std::uint8_t> bytes, const std::string& name, const DecodeOptions& options) {
+  detail::JpegFile file(bytes, name);
+  check_pixels(name, file.width(), file.height(), options.max_pixels);
+  return file.decode(options.reduction);
+}
+
+#else
 
 // A JPEG Huffman table has at most 256 symbols. stb_image 2.27 does not check that before it fills its array, so tables
 // are looked at here: segment by segment, and in coded data, where 0xFF is always escaped, at every marker. A table
@@ -82,64 +165,42 @@ bool huffman_tables_fit(std::span<const std::uint8_t> bytes) {
   return true;
 }
 
-// RGBA, 4 bytes a pixel, on a white ground.
-void lay_on_white(const std::uint8_t* rgba, std::vector<std::uint8_t>& rgb) {
-  for (std::size_t pixel = 0; pixel < rgb.size() / 3; ++pixel) {
-    const unsigned alpha = rgba[4 * pixel + 3];
-    for (std::size_t c = 0; c < 3; ++c) {
-      const unsigned mixed = alpha * rgba[4 * pixel + c] + (255 - alpha) * 255;
-      rgb[3 * pixel + c] = static_cast<std::uint8_t>((mixed + 127) / 255);
-    }
-  }
+Size jpeg_size(std::span<const std::uint8_t> bytes, const std::string& name) { return stb_size(bytes, name); }
+
+Image decode_jpeg(std::span<const std::uint8_t> bytes, const std::string& name, const DecodeOptions& options) {
+  FOVEA_CHECK(huffman_tables_fit(bytes), "[image] ", name, ": damaged picture: a Huffman table is too long");
+  return decode_with_stb(bytes, name, options.max_pixels, options.alpha);
 }
 
-// The largest block that decoding so many pixels takes: 16 bytes hold any format's pixel, JPEG pads to its blocks, and
-// the packed bytes of a PNG are gathered in a buffer that doubles.
-std::size_t largest_block(std::size_t file_bytes, std::int64_t width, std::int64_t height) {
-  constexpr std::int64_t bytes_per_pixel = 16, padding = 64;
-  constexpr std::size_t smallest = 1 << 20;
-  return smallest + 2 * file_bytes + static_cast<std::size_t>(bytes_per_pixel * (width + padding) * (height + padding));
-}
+#endif
 
 }  // namespace
 
-Image decode(std::span<const std::uint8_t> bytes, const std::string& name, std::int64_t max_pixels, Alpha alpha) {
-  FOVEA_CHECK(!bytes.empty(), "[image] ", name, " is empty, expected a PNG or JPEG picture");
-  FOVEA_CHECK(bytes.size() <= INT_MAX, "[image] ", name, " has ", bytes.size(), " bytes, at most ", INT_MAX,
-              " are read");
-  const int size = static_cast<int>(bytes.size());
-  const bool jpeg = bytes[0] == 0xFF;  // PNG begins otherwise
-  FOVEA_CHECK(!jpeg || huffman_tables_fit(bytes), "[image] ", name, ": damaged picture: a Huffman table is too long");
-  int width = 0, height = 0, channels = 0;
-  block_limit = largest_block(bytes.size(), 0, 0);
-  FOVEA_CHECK(stbi_info_from_memory(bytes.data(), size, &width, &height, &channels), "[image] ", name,
-              ": expected a PNG or JPEG picture: ", stbi_failure_reason());
-  FOVEA_CHECK(std::int64_t{width} * height <= max_pixels, "[image] ", name, " is ", width, "x", height,
-              " pixels, the limit is ", max_pixels, " in all");
-  check_failed = limit_met = false;
-  block_limit = largest_block(bytes.size(), width, height);
-  const int wanted = alpha == Alpha::white ? Image::channels + 1 : Image::channels;
-  const std::unique_ptr<stbi_uc, FreePixels> pixels(
-      stbi_load_from_memory(bytes.data(), size, &width, &height, &channels, wanted));
-  FOVEA_CHECK(!limit_met, "[image] ", name, ": damaged picture: it unpacks to more than its ", width, "x", height,
-              " pixels, or announces more bytes than it has");
-  FOVEA_CHECK(pixels, "[image] ", name, ": damaged picture: ", stbi_failure_reason());
-  FOVEA_CHECK(!check_failed, "[image] ", name, ": damaged picture");
-  Image image(width, height);
-  if (alpha == Alpha::white) {
-    lay_on_white(pixels.get(), image.pixels);
-  } else {
-    std::memcpy(image.pixels.data(), pixels.get(), image.pixels.size());
-  }
-  return image;
+bool has_scaled_decoding() { return FOVEA_HAS_LIBJPEG != 0; }
+
+Size picture_size(std::span<const std::uint8_t> bytes, const std::string& name) {
+  check_bytes(bytes, name);
+  return is_jpeg(bytes) ? jpeg_size(bytes, name) : stb_size(bytes, name);
 }
 
-Image read_image(const std::string& path, std::int64_t max_pixels, Alpha alpha) {
+Image decode(std::span<const std::uint8_t> bytes, const std::string& name, const DecodeOptions& options) {
+  check_bytes(bytes, name);
+  const int r = options.reduction;
+  FOVEA_CHECK(r == 1 || r == 2 || r == 4 || r == 8, "[image] reduction is ", r, ", expected 1, 2, 4 or 8");
+  return is_jpeg(bytes) ? decode_jpeg(bytes, name, options)
+                        : decode_with_stb(bytes, name, options.max_pixels, options.alpha);
+}
+
+std::string read_picture_file(const std::string& path) {
   std::error_code unknown;  // what does not exist, reading explains
   FOVEA_CHECK(!std::filesystem::exists(path, unknown) || std::filesystem::is_regular_file(path, unknown), "[image] ",
               path, " is a directory or device, expected a PNG or JPEG picture");
-  const std::string bytes = io::read_file(path);
-  return decode({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()}, path, max_pixels, alpha);
+  return io::read_file(path);
+}
+
+Image read_image(const std::string& path, const DecodeOptions& options) {
+  const std::string bytes = read_picture_file(path);
+  return decode({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()}, path, options);
 }
 
 }  // namespace fovea::image

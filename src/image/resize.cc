@@ -7,12 +7,15 @@
 #include <numbers>
 
 #include "fovea/core/error.h"
+#include "fovea/kernels/resize.h"
 
 namespace fovea::image {
 namespace {
 
+using kernels::PixelRows;
+using kernels::ResizeAxis;
+
 constexpr std::int64_t max_result_pixels = std::int64_t{1} << 28;  // a line one pixel thin must not ask for all memory
-constexpr int precision_bits = 32 - 8 - 2;  // 8 for the result, 2 for the overshoot of bicubic's negative lobes
 
 double triangle(double x) { return std::max(0.0, 1 - std::fabs(x)); }
 
@@ -50,20 +53,17 @@ Filter filter_of(Interpolation interpolation) {
   return {box, 0.5};
 }
 
-// For each output position along one axis, the inputs it is made of and their fixed-point weights.
-struct FilterBank {
-  int taps;                           // room per output
-  std::vector<int> first, count;      // inputs [first, first + count)
-  std::vector<std::int32_t> weights;  // (outputs, taps)
-};
-
-FilterBank make_filter_bank(int in, int out, Interpolation interpolation) {
+// What each output position along one axis is made of.
+ResizeAxis make_axis(int in, int out, Interpolation interpolation) {
   const Filter filter = filter_of(interpolation);
   const double scale = static_cast<double>(in) / out, filter_scale = std::max(scale, 1.0);
   const double support = filter.support * filter_scale;
-  FilterBank bank{static_cast<int>(std::ceil(support)) * 2 + 1, {}, {}, {}};
-  bank.weights.resize(static_cast<std::size_t>(out) * static_cast<std::size_t>(bank.taps));
-  std::vector<double> exact(static_cast<std::size_t>(bank.taps));
+  ResizeAxis axis;
+  axis.inputs = in;
+  axis.outputs = out;
+  axis.taps = static_cast<int>(std::ceil(support)) * 2 + 1;
+  axis.weights.resize(static_cast<std::size_t>(out) * static_cast<std::size_t>(axis.taps));
+  std::vector<double> exact(static_cast<std::size_t>(axis.taps));
   for (int i = 0; i < out; ++i) {
     const double center = (i + 0.5) * scale;
     const int begin = std::max(0, static_cast<int>(center - support + 0.5));
@@ -73,65 +73,52 @@ FilterBank make_filter_bank(int in, int out, Interpolation interpolation) {
       const double distance = (k + begin - center + 0.5) * (1.0 / filter_scale);
       total += exact[static_cast<std::size_t>(k)] = filter.weight(distance);
     }
-    bank.first.push_back(begin);
-    bank.count.push_back(count);
-    std::int32_t* weights = &bank.weights[static_cast<std::size_t>(i) * static_cast<std::size_t>(bank.taps)];
+    axis.first.push_back(begin);
+    axis.count.push_back(count);
+    std::int32_t* weights = &axis.weights[static_cast<std::size_t>(i) * static_cast<std::size_t>(axis.taps)];
     for (int k = 0; k < count; ++k) {
-      weights[k] =
-          static_cast<std::int32_t>(std::lround(exact[static_cast<std::size_t>(k)] / total * (1 << precision_bits)));
+      weights[k] = static_cast<std::int32_t>(
+          std::lround(exact[static_cast<std::size_t>(k)] / total * (1 << ResizeAxis::precision_bits)));
     }
   }
-  return bank;
+  return axis;
 }
 
-std::uint8_t from_fixed(std::int32_t value) {
-  return static_cast<std::uint8_t>(std::clamp(value >> precision_bits, 0, 255));
-}
+// A rectangle of a picture.
+struct View {
+  PixelRows<const std::uint8_t> rows;
+  int width, height;
+};
 
-constexpr std::int32_t half = 1 << (precision_bits - 1);
+View view_of(const Image& image) { return {{image.pixels.data(), image.row_bytes()}, image.width, image.height}; }
 
-// Changes the width.
-Image resize_columns(const Image& image, int width, Interpolation interpolation) {
-  if (width == image.width) return image;
-  const FilterBank bank = make_filter_bank(image.width, width, interpolation);
-  Image out(width, image.height);
-  for (int y = 0; y < image.height; ++y) {
-    std::uint8_t* to = out.row(y);
-    for (int x = 0; x < width; ++x, to += 3) {
-      const auto i = static_cast<std::size_t>(x);
-      const std::uint8_t* from = image.row(y) + 3 * bank.first[i];
-      const std::int32_t* weights = &bank.weights[i * static_cast<std::size_t>(bank.taps)];
-      std::int32_t red = half, green = half, blue = half;
-      for (int k = 0; k < bank.count[i]; ++k, from += 3) {
-        red += from[0] * weights[k];
-        green += from[1] * weights[k];
-        blue += from[2] * weights[k];
-      }
-      to[0] = from_fixed(red);
-      to[1] = from_fixed(green);
-      to[2] = from_fixed(blue);
-    }
-  }
+Image resize_columns(const View& view, int width, Interpolation interpolation) {
+  Image out(width, view.height);
+  kernels::resize_columns_u8(make_axis(view.width, width, interpolation), view.height, view.rows,
+                             {out.pixels.data(), out.row_bytes()});
   return out;
 }
 
-// Changes the height.
-Image resize_rows(const Image& image, int height, Interpolation interpolation) {
-  if (height == image.height) return image;
-  const FilterBank bank = make_filter_bank(image.height, height, interpolation);
-  Image out(image.width, height);
-  std::vector<std::int32_t> sums(image.row_bytes());
-  for (int y = 0; y < height; ++y) {
-    const auto i = static_cast<std::size_t>(y);
-    const std::int32_t* weights = &bank.weights[i * static_cast<std::size_t>(bank.taps)];
-    std::fill(sums.begin(), sums.end(), half);
-    for (int k = 0; k < bank.count[i]; ++k) {
-      const std::uint8_t* from = image.row(bank.first[i] + k);
-      for (std::size_t x = 0; x < sums.size(); ++x) sums[x] += from[x] * weights[k];
-    }
-    std::transform(sums.begin(), sums.end(), out.row(y), from_fixed);
-  }
+Image resize_rows(const View& view, int height, Interpolation interpolation) {
+  Image out(view.width, height);
+  kernels::resize_rows_u8(make_axis(view.height, height, interpolation), view.width, view.rows,
+                          {out.pixels.data(), out.row_bytes()});
   return out;
+}
+
+Image copied(const View& view) {
+  Image out(view.width, view.height);
+  for (int y = 0; y < view.height; ++y) std::memcpy(out.row(y), view.rows.row(y), out.row_bytes());
+  return out;
+}
+
+Image resize_smoothly(const View& view, int width, int height, Interpolation interpolation) {
+  if (width == view.width && height == view.height) return copied(view);
+  if (width == view.width) return resize_rows(view, height, interpolation);
+  if (height == view.height) return resize_columns(view, width, interpolation);
+  const bool height_first = view.height - height > std::max(0, 2 * (view.width - width));
+  if (height_first) return resize_columns(view_of(resize_rows(view, height, interpolation)), width, interpolation);
+  return resize_rows(view_of(resize_columns(view, width, interpolation)), height, interpolation);
 }
 
 // Which input each output takes, along one axis.
@@ -143,12 +130,11 @@ std::vector<int> nearest_positions(int in, int out) {
   return positions;
 }
 
-Image resize_nearest(const Image& image, int width, int height) {
-  const std::vector<int> columns = nearest_positions(image.width, width),
-                         rows = nearest_positions(image.height, height);
+Image resize_nearest(const View& view, int width, int height) {
+  const std::vector<int> columns = nearest_positions(view.width, width), rows = nearest_positions(view.height, height);
   Image out(width, height);
   for (int y = 0; y < height; ++y) {
-    const std::uint8_t* from = image.row(rows[static_cast<std::size_t>(y)]);
+    const std::uint8_t* from = view.rows.row(rows[static_cast<std::size_t>(y)]);
     std::uint8_t* to = out.row(y);
     for (const int column : columns) to = std::copy_n(from + 3 * column, 3, to);
   }
@@ -160,26 +146,34 @@ void check_not_empty(const Image& image) {
               ")");
 }
 
+Image resize_view(const View& view, int width, int height, Interpolation interpolation) {
+  FOVEA_CHECK(width > 0 && height > 0, "[resize] new size is ", width, "x", height, ", expected positive sides");
+  FOVEA_CHECK(std::int64_t{width} * height <= max_result_pixels, "[resize] new size is ", width, "x", height,
+              ", at most ", max_result_pixels, " pixels are made");
+  return interpolation == Interpolation::nearest ? resize_nearest(view, width, height)
+                                                 : resize_smoothly(view, width, height, interpolation);
+}
+
+View part_of(const Image& image, int left, int top, int width, int height) {
+  FOVEA_CHECK(
+      left >= 0 && top >= 0 && width > 0 && height > 0 && left <= image.width - width && top <= image.height - height,
+      "[crop] ", width, "x", height, " at (", left, ", ", top, ") is not inside ", image.width, "x", image.height);
+  return {{image.row(top) + 3 * left, image.row_bytes()}, width, height};
+}
+
 }  // namespace
 
 Image resize(const Image& image, int width, int height, Interpolation interpolation) {
   check_not_empty(image);
-  FOVEA_CHECK(width > 0 && height > 0, "[resize] new size is ", width, "x", height, ", expected positive sides");
-  FOVEA_CHECK(std::int64_t{width} * height <= max_result_pixels, "[resize] new size is ", width, "x", height,
-              ", at most ", max_result_pixels, " pixels are made");
-  if (interpolation == Interpolation::nearest) return resize_nearest(image, width, height);
-  const bool height_first = image.height - height > std::max(0, 2 * (image.width - width));
-  if (height_first) return resize_columns(resize_rows(image, height, interpolation), width, interpolation);
-  return resize_rows(resize_columns(image, width, interpolation), height, interpolation);
+  return resize_view(view_of(image), width, height, interpolation);
+}
+
+Image resize_part(const Image& image, const Rectangle& part, int width, int height, Interpolation interpolation) {
+  return resize_view(part_of(image, part.left, part.top, part.width, part.height), width, height, interpolation);
 }
 
 Image crop(const Image& image, int left, int top, int width, int height) {
-  FOVEA_CHECK(
-      left >= 0 && top >= 0 && width > 0 && height > 0 && left <= image.width - width && top <= image.height - height,
-      "[crop] ", width, "x", height, " at (", left, ", ", top, ") is not inside ", image.width, "x", image.height);
-  Image out(width, height);
-  for (int y = 0; y < height; ++y) std::memcpy(out.row(y), image.row(top + y) + 3 * left, out.row_bytes());
-  return out;
+  return copied(part_of(image, left, top, width, height));
 }
 
 Image resize_shortest(const Image& image, int size, Interpolation interpolation) {

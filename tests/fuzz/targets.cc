@@ -46,7 +46,8 @@ void must(bool holds) {
 
 void image(std::string_view bytes) {
   const std::span data(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
-  catch_errors([&] { image::decode(data, "fuzz", max_pixels); });
+  catch_errors([&] { image::decode(data, "fuzz", {.max_pixels = max_pixels}); });
+  catch_errors([&] { image::decode(data, "fuzz", {.max_pixels = max_pixels, .reduction = 4}); });
 }
 
 void safetensors(std::string_view bytes) {

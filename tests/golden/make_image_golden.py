@@ -70,6 +70,22 @@ def make_pictures(rng):
     png(IMAGES / "huge.png", 20000, 10000, 8, 2, [b"\0"])
 
 
+def record_jpegs():
+    """Kinds of JPEG that photographs come in, and what Pillow's draft mode makes of them."""
+    photo = Image.fromarray(smooth(67, 45))
+    photo.save(IMAGES / "photo_420.jpg", quality=80, subsampling=2)
+    photo.save(IMAGES / "photo_422.jpg", quality=80, subsampling=1)
+    photo.save(IMAGES / "photo_progressive.jpg", quality=60, progressive=True)
+    photo.convert("L").save(IMAGES / "photo_gray.jpg", quality=80)
+    photo.convert("CMYK").save(IMAGES / "photo_cmyk.jpg", quality=80)
+    for path in sorted(IMAGES.glob("photo_*.jpg")):
+        record("decode", path.name, Image.open(path).convert("RGB"))
+        for reduction in (2, 4, 8):
+            image = Image.open(path)
+            image.draft(None, (image.width // reduction, image.height // reduction))
+            record("reduced", path.name, image.convert("RGB"), reduction)
+
+
 def record_sizes():
     # Made with Pillow 13; (13, 4) and (20, 6) differ in older versions, which always resize the width first.
     filters = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
@@ -170,6 +186,7 @@ IMAGES.mkdir(exist_ok=True)
 for old in IMAGES.iterdir():
     old.unlink()
 make_pictures(np.random.default_rng(7))
+record_jpegs()
 record_sizes()
 record_other_filters()
 record_colors()

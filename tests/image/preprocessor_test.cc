@@ -117,7 +117,7 @@ TEST(PreprocessorJson, PixelsEqualThePublishedProcessors) {
     const std::string configuration = name.substr(0, slash);
     const TransformConfig config = parse_preprocessor_json(configurations.at(configuration), configuration);
     const std::string picture = golden_folder + "images/" + name.substr(slash + 1);
-    const Image out = eval_transform(read_image(picture, default_max_pixels, config.alpha), config);
+    const Image out = eval_transform(read_image(picture, {.alpha = config.alpha}), config);
     const Tensor pixels = to_tensor(out, config.normalization);  // (1, H, W, 3)
     ASSERT_EQ(expected.shape(), (Shape{3, config.size, config.size})) << name;
     const std::int64_t plane = std::int64_t{config.size} * config.size;

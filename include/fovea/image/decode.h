@@ -18,14 +18,31 @@ enum class Alpha : std::uint8_t {
   white,  // the picture is laid on white (transformers from version 5 on)
 };
 
-// Decodes a PNG or JPEG picture. Gray and palette pictures become RGB, 16-bit channels keep their upper 8 bits. Throws
-// Error, naming `name`, when the bytes are not such a picture, are damaged, or announce more than `max_pixels` pixels
-// (checked before anything is decoded).
-FOVEA_API Image decode(std::span<const std::uint8_t> bytes, const std::string& name,
-                       std::int64_t max_pixels = default_max_pixels, Alpha alpha = Alpha::drop);
+struct DecodeOptions {
+  std::int64_t max_pixels = default_max_pixels;  // of the file's picture
+  Alpha alpha = Alpha::drop;
+  // 1, 2, 4 or 8: JPEG pictures come with sides of 1 / reduction of the file's, rounded up, and in a fraction of the
+  // time, where has_scaled_decoding(); all others come whole. The pixels are close to those of a resized picture, but
+  // not the same (Pillow's draft mode gives the same).
+  int reduction = 1;
+};
 
-// As decode, from a file. Throws Error also when the file cannot be read, or is a folder or device.
-FOVEA_API Image read_image(const std::string& path, std::int64_t max_pixels = default_max_pixels,
-                           Alpha alpha = Alpha::drop);
+// Decodes a PNG or JPEG picture. Gray, palette and CMYK pictures become RGB, 16-bit channels keep their upper 8 bits.
+// JPEG pictures equal Pillow's bit for bit where the build has libjpeg-turbo, as PNG pictures always do. Throws Error,
+// naming `name`, when the bytes are not such a picture, are damaged, end too early, or announce more than
+// options.max_pixels pixels (checked before anything is decoded).
+FOVEA_API Image decode(std::span<const std::uint8_t> bytes, const std::string& name, const DecodeOptions& options = {});
+
+// What the header says. Throws Error when there is none.
+FOVEA_API Size picture_size(std::span<const std::uint8_t> bytes, const std::string& name);
+
+// Whether this build reduces JPEG pictures: it has libjpeg-turbo. Otherwise stb_image decodes them.
+FOVEA_API bool has_scaled_decoding();
+
+// The bytes of a picture's file. Throws Error when it cannot be read, or is a folder or device.
+FOVEA_API std::string read_picture_file(const std::string& path);
+
+// Both.
+FOVEA_API Image read_image(const std::string& path, const DecodeOptions& options = {});
 
 }  // namespace fovea::image

@@ -10,6 +10,12 @@ namespace fovea::image {
 
 using Color = std::array<std::uint8_t, 3>;  // red, green, blue
 
+struct Size {
+  int width, height;
+
+  friend bool operator==(const Size&, const Size&) = default;
+};
+
 // RGB, 8 bits a channel, rows from top to bottom without gaps: (height, width, 3).
 struct Image {
   static constexpr int channels = 3;

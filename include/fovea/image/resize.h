@@ -19,6 +19,15 @@ enum class Interpolation : std::uint8_t { nearest, lanczos, bilinear, bicubic, b
 // or the result has more than 2^28 pixels.
 FOVEA_API Image resize(const Image& image, int width, int height, Interpolation interpolation);
 
+// A part of a picture, in pixels.
+struct Rectangle {
+  int left, top, width, height;
+};
+
+// As resize, of a part alone: what lies around it has no influence. Throws Error also unless it lies inside.
+FOVEA_API Image resize_part(const Image& image, const Rectangle& part, int width, int height,
+                            Interpolation interpolation);
+
 // The rectangle of width x height pixels whose upper left corner is (left, top). Throws Error unless it lies inside.
 FOVEA_API Image crop(const Image& image, int left, int top, int width, int height);
 
