@@ -23,33 +23,25 @@ std::uint8_t to_byte(float value) {
 double uniform_in_log(Range range, Rng& rng) { return std::exp(rng.uniform(std::log(range[0]), std::log(range[1]))); }
 
 // A rectangle of a share of the area, width / height being `shape`, where it fits at random. Nothing when it does not.
-std::optional<Rectangle> place_rectangle(const Image& image, double share, double shape, Rng& rng) {
-  const double target = static_cast<double>(image.width) * image.height * share;
+std::optional<Rectangle> place_rectangle(Size size, double share, double shape, Rng& rng) {
+  const double target = static_cast<double>(size.width) * size.height * share;
   const double width = std::nearbyint(std::sqrt(target * shape)), height = std::nearbyint(std::sqrt(target / shape));
-  if (width < 1 || width > image.width || height < 1 || height > image.height) return {};
+  if (width < 1 || width > size.width || height < 1 || height > size.height) return {};
   const int w = static_cast<int>(width), h = static_cast<int>(height);
-  const int top = static_cast<int>(rng.below(image.height - h + 1));
-  const int left = static_cast<int>(rng.below(image.width - w + 1));
+  const int top = static_cast<int>(rng.below(size.height - h + 1));
+  const int left = static_cast<int>(rng.below(size.width - w + 1));
   return Rectangle{left, top, w, h};
 }
 
 constexpr int rectangle_attempts = 10;  // torchvision's number
 
 // When no random rectangle fits (a very long picture): the largest in the middle whose shape is allowed.
-Rectangle central_rectangle(const Image& image, Range ratio) {
-  int width = image.width, height = image.height;
+Rectangle central_rectangle(Size size, Range ratio) {
+  int width = size.width, height = size.height;
   const double shape = static_cast<double>(width) / height;
   if (shape < ratio[0]) height = std::max(1, static_cast<int>(std::nearbyint(width / ratio[0])));
   if (shape > ratio[1]) width = std::max(1, static_cast<int>(std::nearbyint(height * ratio[1])));
-  return {(image.width - width) / 2, (image.height - height) / 2, width, height};
-}
-
-Rectangle random_rectangle(const Image& image, const CropAugment& augment, Rng& rng) {
-  for (int attempt = 0; attempt < rectangle_attempts; ++attempt) {
-    const double share = rng.uniform(augment.scale[0], augment.scale[1]);
-    if (const auto found = place_rectangle(image, share, uniform_in_log(augment.ratio, rng), rng)) return *found;
-  }
-  return central_rectangle(image, augment.ratio);
+  return {(size.width - width) / 2, (size.height - height) / 2, width, height};
 }
 
 // The picture as 4 floats a pixel with a border of the fill colour, one pixel before and two behind: any clamped
@@ -190,11 +182,18 @@ ColorMatrix random_matrix(double amount, Rng& rng) {
 
 }  // namespace
 
+Rectangle random_rectangle(Size size, const CropAugment& augment, Rng& rng) {
+  FOVEA_CHECK(size.width > 0 && size.height > 0, "[crop] the picture is empty (", size.width, "x", size.height, ")");
+  for (int attempt = 0; attempt < rectangle_attempts; ++attempt) {
+    const double share = rng.uniform(augment.scale[0], augment.scale[1]);
+    if (const auto found = place_rectangle(size, share, uniform_in_log(augment.ratio, rng), rng)) return *found;
+  }
+  return central_rectangle(size, augment.ratio);
+}
+
 Image random_resized_crop(const Image& image, int size, const CropAugment& augment, Interpolation interpolation,
                           Rng& rng) {
-  FOVEA_CHECK(image.width > 0 && image.height > 0, "[crop] the picture is empty (", image.width, "x", image.height,
-              ")");
-  const Rectangle r = random_rectangle(image, augment, rng);
+  const Rectangle r = random_rectangle(image.size(), augment, rng);
   return resize_part(image, r, size, size, interpolation);
 }
 
@@ -268,7 +267,7 @@ void random_erase(Image& image, const EraseAugment& augment, Rng& rng) {
   if (rng.uniform() >= augment.probability) return;
   for (int attempt = 0; attempt < rectangle_attempts; ++attempt) {
     const double share = rng.uniform(augment.scale[0], augment.scale[1]);
-    const auto r = place_rectangle(image, share, 1 / uniform_in_log(augment.ratio, rng), rng);
+    const auto r = place_rectangle(image.size(), share, 1 / uniform_in_log(augment.ratio, rng), rng);
     if (!r || r->width == image.width || r->height == image.height) continue;  // as torchvision, never a whole side
     for (int y = r->top; y < r->top + r->height; ++y) {
       for (int x = r->left; x < r->left + r->width; ++x) {

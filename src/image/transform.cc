@@ -58,6 +58,7 @@ static void fields(Same<EraseAugment> auto& c, auto&& f) {
 static void fields(Same<Augment> auto& c, auto&& f) {
   f("crop", c.crop), f("affine", c.affine), f("rand_augment", c.rand_augment);
   f("color", c.color), f("blur", c.blur), f("erase", c.erase);
+  f("scaled_decode", c.scaled_decode);
 }
 static void fields(Same<TransformConfig> auto& c, auto&& f) {
   f("size", c.size), f("interpolation", c.interpolation), f("resize_mode", c.resize_mode);
@@ -102,16 +103,51 @@ Image resized(const Image& image, const TransformConfig& config) {
   return resize(image, side, side, config.interpolation);
 }
 
+// The rectangle of a picture of size `from`, in the same picture of another size.
+Rectangle scaled(const Rectangle& r, Size from, Size to) {
+  const auto place = [](int x, int old_side, int new_side) {
+    return static_cast<int>((std::int64_t{2} * x * new_side + old_side) / (std::int64_t{2} * old_side));  // rounded
+  };
+  const int left = std::min(place(r.left, from.width, to.width), to.width - 1);
+  const int top = std::min(place(r.top, from.height, to.height), to.height - 1);
+  return {left, top, std::max(1, place(r.left + r.width, from.width, to.width) - left),
+          std::max(1, place(r.top + r.height, from.height, to.height) - top)};
+}
+
+// The side that must not become shorter than the result before it is resized.
+int decisive_side(Size size, ResizeMode mode) {
+  const bool whole = mode == ResizeMode::longest || mode == ResizeMode::pad;
+  return whole ? std::max(size.width, size.height) : std::min(size.width, size.height);
+}
+
 }  // namespace
 
 Image eval_transform(const Image& image, const TransformConfig& config) {
   return cut_out(resized(image, config), config, nullptr);
 }
 
+int train_reduction(Size size, const TransformConfig& config, Rng rng) {
+  if (!config.augment.scaled_decode) return 1;
+  int side = decisive_side(size, config.resize_mode), target = std::max(config.size, config.resize_to);
+  if (config.augment.crop.active()) {
+    const Rectangle r = random_rectangle(size, config.augment.crop, rng);
+    side = std::min(r.width, r.height);
+    target = config.size;
+  }
+  int reduction = 8;
+  while (reduction > 1 && side / reduction < target) reduction /= 2;
+  return reduction;
+}
+
 Image train_transform(const Image& image, const TransformConfig& config, Rng& rng) {
+  return train_transform(image, image.size(), config, rng);
+}
+
+Image train_transform(const Image& image, Size size, const TransformConfig& config, Rng& rng) {
   const Augment& augment = config.augment;
   Image out = augment.crop.active()
-                  ? random_resized_crop(image, config.size, augment.crop, config.interpolation, rng)
+                  ? resize_part(image, scaled(random_rectangle(size, augment.crop, rng), size, image.size()),
+                                config.size, config.size, config.interpolation)
                   : cut_out(resized(image, config), config, augment.crop.random_position ? &rng : nullptr);
   if (augment.affine.active()) {
     out = warp(out, random_affine_map(out.width, out.height, augment.affine, rng), augment.affine.fill);
@@ -128,7 +164,7 @@ void check(const TransformConfig& config) {
   FOVEA_CHECK(config.resize_to == 0 || (config.resize_to >= config.size && config.resize_to <= 1 << 14),
               "[transform] resize_to is ", config.resize_to, ", expected 0, or from size (", config.size, ") to 16384");
   for (const double std : config.normalization.std) check_number("std", std, 1e-6, 1e6);
-  const auto& [crop, affine, rand_augment, color, blur, erase] = config.augment;
+  const auto& [crop, affine, rand_augment, color, blur, erase, scaled_decode] = config.augment;
   check_range("augment.crop.scale", crop.scale, 0, 1);
   check_range("augment.crop.ratio", crop.ratio, 0, 100);
   FOVEA_CHECK(!crop.random_position || !crop.active(), "[transform] augment.crop.random_position is of no use with ",

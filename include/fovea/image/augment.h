@@ -71,7 +71,10 @@ struct AffineMap {
 // Row i holds the weights of red, green and blue in channel i of the result.
 using ColorMatrix = std::array<std::array<double, 3>, 3>;
 
-// size x size. Throws Error when the picture is empty.
+// The part of a picture of this size that is kept. Throws Error when it has no pixels.
+FOVEA_API Rectangle random_rectangle(Size size, const CropAugment& augment, Rng& rng);
+
+// That part, resized to size x size. Throws Error when the picture is empty.
 FOVEA_API Image random_resized_crop(const Image& image, int size, const CropAugment& augment,
                                     Interpolation interpolation, Rng& rng);
 

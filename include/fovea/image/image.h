@@ -27,6 +27,7 @@ struct Image {
   Image(int w, int h)
       : width(w), height(h), pixels(static_cast<std::size_t>(w) * static_cast<std::size_t>(h) * channels) {}
 
+  Size size() const { return {width, height}; }
   const std::uint8_t* row(int y) const { return pixels.data() + static_cast<std::size_t>(y) * row_bytes(); }
   std::uint8_t* row(int y) { return pixels.data() + static_cast<std::size_t>(y) * row_bytes(); }
   std::size_t row_bytes() const { return static_cast<std::size_t>(width) * channels; }

@@ -29,6 +29,7 @@ struct Augment {
   ColorAugment color;
   BlurAugment blur;
   EraseAugment erase;
+  bool scaled_decode = false;  // large JPEG pictures may be decoded at 1/2, 1/4 or 1/8 of their size (train_reduction)
 };
 
 // By default CLIP's evaluation at 224 pixels, and no augmentation.
@@ -50,6 +51,14 @@ FOVEA_API Image eval_transform(const Image& image, const TransformConfig& config
 // size x size: random crop (or the evaluation's geometry when that is off), then affine, RandAugment, colour, blur,
 // erasing. The result is decided by the picture, the configuration and the generator's key.
 FOVEA_API Image train_transform(const Image& image, const TransformConfig& config, Rng& rng);
+
+// By how much the decoder may reduce a picture of this size for the train_transform with this generator: the largest of
+// 1, 2, 4 and 8 that leaves what is resized there at least as large as the result. 1 unless
+// config.augment.scaled_decode.
+FOVEA_API int train_reduction(Size size, const TransformConfig& config, Rng rng);
+
+// As train_transform, of a picture that was `size` before it was reduced: takes the same part of it.
+FOVEA_API Image train_transform(const Image& image, Size size, const TransformConfig& config, Rng& rng);
 
 // Throws Error, naming the key, unless every number is in its range: size positive, probabilities within [0, 1], ...
 FOVEA_API void check(const TransformConfig& config);
