@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "fovea/core/cpu.h"
 #include "fovea/kernels/resize_reference.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -30,90 +31,76 @@ void resize_rows(const ResizeAxis& axis, int width, const PixelRows<const std::u
 
 using I32 = hn::CappedTag<std::int32_t, 16>;
 using VI32 = hn::Vec<I32>;
-using Quad = hn::Full128<std::int32_t>;  // red, green, blue and one to spare
+using Bytes = hn::Rebind<std::uint8_t, I32>;
+using Bytes16 = hn::Full128<std::uint8_t>;
+using Vec16 = hn::Vec<Bytes16>;
 
 constexpr int lanes = static_cast<int>(hn::MaxLanes(I32()));
-constexpr int taps_per_vector = lanes / 4;
 constexpr int half = 1 << (ResizeAxis::precision_bits - 1);
 
-template <class D>
-HWY_INLINE hn::Vec<Quad> sum_of_quads(D d, hn::Vec<D> v) {
-  if constexpr (hn::MaxLanes(d) == 4) {
-    return v;
-  } else {
-    const hn::Half<D> h;
-    return sum_of_quads(h, hn::Add(hn::LowerHalf(h, v), hn::UpperHalf(h, v)));
-  }
+HWY_INLINE hn::Vec<Bytes> to_bytes(VI32 sum) {
+  return hn::DemoteTo(Bytes(), hn::ShiftRight<ResizeAxis::precision_bits>(sum));
 }
 
-template <class D>
-HWY_INLINE hn::Vec<hn::Rebind<std::uint8_t, D> > to_bytes(D, hn::Vec<D> sum) {
-  return hn::DemoteTo(hn::Rebind<std::uint8_t, D>(), hn::ShiftRight<ResizeAxis::precision_bits>(sum));
+// Rows are resized four at a time, so that a vector's lanes do the same without any shuffling: one column of four rows
+// is 16 bytes, red, green, blue and one to spare of each.
+constexpr int group = 4;
+constexpr int column_bytes = 4 * group;
+
+// Four vectors of four 32-bit numbers: number i of vector j becomes number j of vector i.
+HWY_INLINE void transpose(Vec16& a, Vec16& b, Vec16& c, Vec16& d) {
+  const hn::Full128<std::uint32_t> words;
+  const hn::Full128<std::uint64_t> pairs;
+  const auto ab0 = hn::BitCast(pairs, hn::InterleaveLower(words, hn::BitCast(words, a), hn::BitCast(words, b)));
+  const auto ab1 = hn::BitCast(pairs, hn::InterleaveUpper(words, hn::BitCast(words, a), hn::BitCast(words, b)));
+  const auto cd0 = hn::BitCast(pairs, hn::InterleaveLower(words, hn::BitCast(words, c), hn::BitCast(words, d)));
+  const auto cd1 = hn::BitCast(pairs, hn::InterleaveUpper(words, hn::BitCast(words, c), hn::BitCast(words, d)));
+  a = hn::BitCast(Bytes16(), hn::InterleaveLower(pairs, ab0, cd0));
+  b = hn::BitCast(Bytes16(), hn::InterleaveUpper(pairs, ab0, cd0));
+  c = hn::BitCast(Bytes16(), hn::InterleaveLower(pairs, ab1, cd1));
+  d = hn::BitCast(Bytes16(), hn::InterleaveUpper(pairs, ab1, cd1));
 }
 
-// Every weight four times, for the channels of a pixel; zeros up to a multiple of four taps.
-std::vector<std::int32_t> weights_per_channel(const ResizeAxis& axis, std::size_t padded_taps) {
-  const auto outputs = static_cast<std::size_t>(axis.outputs), taps = static_cast<std::size_t>(axis.taps);
-  std::vector<std::int32_t> wide(outputs * padded_taps * 4);
-  for (std::size_t o = 0; o < outputs; ++o) {
-    for (std::size_t k = 0; k < static_cast<std::size_t>(axis.count[o]); ++k)
-      std::fill_n(&wide[(o * padded_taps + k) * 4], 4, axis.weights[o * taps + k]);
-  }
-  return wide;
-}
-
-// As many pixels as a vector holds, each as red, green, blue and a fourth number whose weight does not matter.
-HWY_INLINE VI32 load_pixels(const std::uint8_t* p) {
-  const I32 d;
-  const hn::Rebind<std::uint8_t, I32> bytes;
+// Four rows of `width` pixels to `width` columns.
+void rows_to_columns(const std::uint8_t* const rows[group], int width, std::uint8_t* columns) {
+  const Bytes16 d;
   alignas(16) static constexpr std::uint8_t order[16] = {0, 1, 2, 2, 3, 4, 5, 5, 6, 7, 8, 8, 9, 10, 11, 11};
-  return hn::PromoteTo(d, hn::TableLookupBytes(hn::LoadU(bytes, p), hn::Load(bytes, order)));
-}
-
-constexpr int rows_at_once = 4;
-
-void resize_columns(const ResizeAxis& axis, int rows, const PixelRows<const std::uint8_t>& x,
-                    const PixelRows<std::uint8_t>& y) {
-  const I32 d;
-  const std::size_t padded_taps = (static_cast<std::size_t>(axis.taps) + 3) / 4 * 4;
-  const std::vector<std::int32_t> wide = weights_per_channel(axis, padded_taps);
-  // Whole vectors are read from a copy with room behind it.
-  const std::size_t row_bytes = 3 * static_cast<std::size_t>(axis.inputs);
-  const std::size_t stride = row_bytes + 3 * padded_taps + 16;
-  std::vector<std::uint8_t> copies(rows_at_once * stride);
-  for (int r = 0; r < rows; r += rows_at_once) {
-    const int count = std::min(rows_at_once, rows - r);
-    for (int i = 0; i < count; ++i) std::memcpy(&copies[static_cast<std::size_t>(i) * stride], x.row(r + i), row_bytes);
-    for (int o = 0; o < axis.outputs; ++o) {
-      const auto place = static_cast<std::size_t>(o);
-      const std::uint8_t* from = &copies[3 * static_cast<std::size_t>(axis.first[place])];
-      const std::int32_t* weights = &wide[place * padded_taps * 4];
-      VI32 s0 = hn::Zero(d), s1 = s0, s2 = s0, s3 = s0;
-      for (int k = 0; k < axis.count[place]; k += taps_per_vector, from += 3 * taps_per_vector, weights += lanes) {
-        const VI32 w = hn::LoadU(d, weights);
-        s0 = hn::Add(s0, hn::Mul(w, load_pixels(from)));
-        s1 = hn::Add(s1, hn::Mul(w, load_pixels(from + stride)));
-        s2 = hn::Add(s2, hn::Mul(w, load_pixels(from + 2 * stride)));
-        s3 = hn::Add(s3, hn::Mul(w, load_pixels(from + 3 * stride)));
-      }
-      const VI32 sums[rows_at_once] = {s0, s1, s2, s3};
-      for (int i = 0; i < count; ++i) {
-        const Quad quad;
-        const auto sum = hn::Add(sum_of_quads(d, sums[i]), hn::Set(quad, half));
-        std::uint8_t pixel[4];
-        hn::StoreU(to_bytes(quad, sum), hn::Rebind<std::uint8_t, Quad>(), pixel);
-        std::memcpy(y.row(r + i) + 3 * o, pixel, 3);
-      }
-    }
+  const Vec16 spread = hn::Load(d, order);
+  int x = 0;
+  for (; 3 * x + 16 <= 3 * width; x += 4, columns += 4 * column_bytes) {
+    Vec16 v[group];
+    for (int i = 0; i < group; ++i) v[i] = hn::TableLookupBytes(hn::LoadU(d, rows[i] + 3 * x), spread);
+    transpose(v[0], v[1], v[2], v[3]);
+    for (int i = 0; i < 4; ++i) hn::StoreU(v[i], d, columns + i * column_bytes);
+  }
+  for (; x < width; ++x, columns += column_bytes) {
+    for (int i = 0; i < group; ++i) std::memcpy(columns + 4 * i, rows[i] + 3 * x, 3);
   }
 }
 
-// `vectors` vectors of one output row from byte `at` on; the inputs' rows begin at `x`.
+// And back; the first `count` rows alone.
+void columns_to_rows(const std::uint8_t* columns, int width, int count, std::uint8_t* const rows[group]) {
+  const Bytes16 d;
+  alignas(16) static constexpr std::uint8_t order[16] = {0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, 14, 14, 14, 14};
+  const Vec16 close = hn::Load(d, order);
+  int x = 0;
+  for (; 3 * x + 16 <= 3 * width; x += 4, columns += 4 * column_bytes) {
+    Vec16 v[group];
+    for (int i = 0; i < 4; ++i) v[i] = hn::LoadU(d, columns + i * column_bytes);
+    transpose(v[0], v[1], v[2], v[3]);
+    for (int i = 0; i < count; ++i) hn::StoreU(hn::TableLookupBytes(v[i], close), d, rows[i] + 3 * x);
+  }
+  for (; x < width; ++x, columns += column_bytes) {
+    for (int i = 0; i < count; ++i) std::memcpy(rows[i] + 3 * x, columns + 4 * i, 3);
+  }
+}
+
+// `vectors` vectors of an output; its inputs lie `stride` bytes apart from `x` on.
 template <int vectors>
 HWY_INLINE void resize_bytes(const std::uint8_t* x, std::size_t stride, const std::int32_t* weights, int count,
                              std::uint8_t* y) {
   const I32 d;
-  const hn::Rebind<std::uint8_t, I32> bytes;
+  const Bytes bytes;
   VI32 sums[vectors];
   for (VI32& sum : sums) sum = hn::Set(d, half);
   for (int k = 0; k < count; ++k, x += stride) {
@@ -122,7 +109,29 @@ HWY_INLINE void resize_bytes(const std::uint8_t* x, std::size_t stride, const st
       sums[v] = hn::Add(sums[v], hn::Mul(w, hn::PromoteTo(d, hn::LoadU(bytes, x + v * lanes))));
     }
   }
-  for (int v = 0; v < vectors; ++v) hn::StoreU(to_bytes(d, sums[v]), bytes, y + v * lanes);
+  for (int v = 0; v < vectors; ++v) hn::StoreU(to_bytes(sums[v]), bytes, y + v * lanes);
+}
+
+void resize_columns(const ResizeAxis& axis, int rows, const PixelRows<const std::uint8_t>& x,
+                    const PixelRows<std::uint8_t>& y) {
+  std::vector<std::uint8_t> from(static_cast<std::size_t>(axis.inputs) * column_bytes);
+  std::vector<std::uint8_t> to(static_cast<std::size_t>(axis.outputs) * column_bytes);
+  for (int r = 0; r < rows; r += group) {
+    const int count = std::min(group, rows - r);
+    const std::uint8_t* inputs[group];
+    std::uint8_t* outputs[group];
+    for (int i = 0; i < group; ++i) {
+      inputs[i] = x.row(r + std::min(i, count - 1));
+      outputs[i] = y.row(r + std::min(i, count - 1));
+    }
+    rows_to_columns(inputs, axis.inputs, from.data());
+    for (std::size_t o = 0; o < static_cast<std::size_t>(axis.outputs); ++o) {
+      resize_bytes<column_bytes / lanes>(&from[static_cast<std::size_t>(axis.first[o]) * column_bytes], column_bytes,
+                                         &axis.weights[o * static_cast<std::size_t>(axis.taps)], axis.count[o],
+                                         &to[o * column_bytes]);
+    }
+    columns_to_rows(to.data(), axis.outputs, count, outputs);
+  }
 }
 
 void resize_rows(const ResizeAxis& axis, int width, const PixelRows<const std::uint8_t>& x,
@@ -154,10 +163,12 @@ HWY_EXPORT(resize_columns);
 HWY_EXPORT(resize_rows);
 
 void resize_columns_u8(const ResizeAxis& axis, int rows, PixelRows<const std::uint8_t> x, PixelRows<std::uint8_t> y) {
+  static_cast<void>(cpu::active_isa());  // FOVEA_MAX_ISA must hold even when nothing else computes
   HWY_DYNAMIC_DISPATCH(resize_columns)(axis, rows, x, y);
 }
 
 void resize_rows_u8(const ResizeAxis& axis, int width, PixelRows<const std::uint8_t> x, PixelRows<std::uint8_t> y) {
+  static_cast<void>(cpu::active_isa());
   HWY_DYNAMIC_DISPATCH(resize_rows)(axis, width, x, y);
 }
 
