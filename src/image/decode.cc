@@ -58,7 +58,7 @@ struct FreePixels {
 };
 
 // RGBA, 4 bytes a pixel, on a white ground.
-void lay_on_white(const std::uint8_t* rgba, std::vector<std::uint8_t>& rgb) {
+void lay_on_white(const std::uint8_t* rgba, Pixels& rgb) {
   for (std::size_t pixel = 0; pixel < rgb.size() / 3; ++pixel) {
     const unsigned alpha = rgba[4 * pixel + 3];
     for (std::size_t c = 0; c < 3; ++c) {

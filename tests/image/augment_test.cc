@@ -261,7 +261,7 @@ TEST(Color, MatrixMixesChannels) {
   Image image(1, 1);
   image.pixels = {100, 40, 200};
   apply_color_matrix(image, {{{0.5, 0.25, 0}, {0, 0, 2}, {0, -1, 0.1}}});
-  EXPECT_EQ(image.pixels, (std::vector<std::uint8_t>{60, 255, 0}));
+  EXPECT_EQ(image.pixels, (Pixels{60, 255, 0}));
 }
 
 TEST(Color, JitterFollowsItsKeyAndItsAmounts) {
