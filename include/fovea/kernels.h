@@ -35,6 +35,8 @@
 #include "fovea/kernels/reduce.h"
 #include "fovea/kernels/reduce_reference.h"
 #include "fovea/kernels/resample.h"
+#include "fovea/kernels/resize.h"
+#include "fovea/kernels/resize_reference.h"
 #include "fovea/kernels/rms_norm.h"
 #include "fovea/kernels/rms_norm_reference.h"
 #include "fovea/kernels/roofline.h"

@@ -25,28 +25,53 @@ namespace {
 using image::Image;
 using PictureHandle = std::shared_ptr<const Image>;
 
-// Decoded pictures, kept until the budget is used up. Thread-safe.
+// Of a picture's file.
+struct FileFacts {
+  image::Size size;
+  bool reducible;
+};
+
+// Decoded pictures, whole and reduced, kept until the budget is used up. Thread-safe.
 class PictureCache {
  public:
   PictureCache(std::int64_t pictures, std::int64_t bytes)
-      : pictures_(static_cast<std::size_t>(pictures)), bytes_left_(bytes) {}
+      : known_(static_cast<std::size_t>(pictures)), bytes_left_(bytes) {}
 
-  PictureHandle find(std::int64_t id) {
+  // What decides the reduction that is wanted; once one of them was added.
+  std::optional<FileFacts> facts(std::int64_t id) {
     const std::lock_guard lock(mutex_);
-    return pictures_[static_cast<std::size_t>(id)];
+    return known_[static_cast<std::size_t>(id)].facts;
   }
-  void add(std::int64_t id, const PictureHandle& picture) {
+  PictureHandle find(std::int64_t id, int reduction) {
+    const std::lock_guard lock(mutex_);
+    for (const Kept& kept : known_[static_cast<std::size_t>(id)].kept) {
+      if (kept.reduction == reduction) return kept.picture;
+    }
+    return nullptr;
+  }
+  void add(std::int64_t id, const FileFacts& facts, int reduction, const PictureHandle& picture) {
     const auto bytes = static_cast<std::int64_t>(picture->pixels.size());
     const std::lock_guard lock(mutex_);
-    PictureHandle& place = pictures_[static_cast<std::size_t>(id)];
-    if (place || bytes > bytes_left_) return;
-    place = picture;
+    Known& known = known_[static_cast<std::size_t>(id)];
+    known.facts = facts;
+    const bool is_kept = std::any_of(known.kept.begin(), known.kept.end(),
+                                     [&](const Kept& kept) { return kept.reduction == reduction; });
+    if (is_kept || bytes > bytes_left_) return;
+    known.kept.push_back({reduction, picture});
     bytes_left_ -= bytes;
   }
 
  private:
+  struct Kept {
+    int reduction;
+    PictureHandle picture;
+  };
+  struct Known {
+    std::optional<FileFacts> facts;
+    std::vector<Kept> kept;
+  };
   std::mutex mutex_;
-  std::vector<PictureHandle> pictures_;
+  std::vector<Known> known_;
   std::int64_t bytes_left_;
 };
 
@@ -153,21 +178,38 @@ class BatchMaker {
     return RngKey{options_.seed}.derive(purpose).derive(static_cast<std::uint64_t>(epoch));
   }
 
-  PictureHandle picture(std::int64_t id) {
-    if (PictureHandle known = pictures_.find(id)) return known;
-    const auto decoded = std::make_shared<const Image>(
-        image::read_image(dataset_[id].image_path, {.max_pixels = options_.max_pixels, .alpha = transform_.alpha}));
-    pictures_.add(id, decoded);
-    return decoded;
+  // A picture as it comes from its file, and the size it had there.
+  struct Source {
+    PictureHandle picture;
+    image::Size size;
+  };
+
+  // Reduced by as much as the transform allows with this generator.
+  Source source(std::int64_t id, const Rng& rng) {
+    const auto reduction_of = [&](const FileFacts& facts) {
+      return options_.train && facts.reducible ? image::train_reduction(facts.size, transform_, rng) : 1;
+    };
+    if (const std::optional<FileFacts> facts = pictures_.facts(id)) {
+      if (PictureHandle known = pictures_.find(id, reduction_of(*facts))) return {std::move(known), facts->size};
+    }
+    const std::string& path = dataset_[id].image_path;
+    const std::string file = image::read_picture_file(path);
+    const std::span bytes(reinterpret_cast<const std::uint8_t*>(file.data()), file.size());
+    const FileFacts facts{image::picture_size(bytes, path), image::can_be_reduced(bytes)};
+    const int reduction = reduction_of(facts);
+    const auto decoded = std::make_shared<const Image>(image::decode(
+        bytes, path, {.max_pixels = options_.max_pixels, .alpha = transform_.alpha, .reduction = reduction}));
+    pictures_.add(id, facts, reduction, decoded);
+    return {decoded, facts.size};
   }
 
   // Nothing when the sample must be skipped.
   std::optional<Image> transformed(std::int64_t id, Rng rng) {
     if (skipped_.contains(id)) return {};
     try {
-      const PictureHandle source = picture(id);
-      return options_.train ? image::train_transform(*source, transform_, rng)
-                            : image::eval_transform(*source, transform_);
+      const auto [picture, size] = source(id, rng);
+      return options_.train ? image::train_transform(*picture, size, transform_, rng)
+                            : image::eval_transform(*picture, transform_);
     } catch (const Error& error) {
       const std::string what = error.what(), &path = dataset_[id].image_path;
       const bool names_it = what.find(path) != std::string::npos;

@@ -176,7 +176,9 @@ Image decode_jpeg(std::span<const std::uint8_t> bytes, const std::string& name, 
 
 }  // namespace
 
-bool has_scaled_decoding() { return FOVEA_HAS_LIBJPEG != 0; }
+bool can_be_reduced(std::span<const std::uint8_t> bytes) {
+  return FOVEA_HAS_LIBJPEG && !bytes.empty() && is_jpeg(bytes);
+}
 
 Size picture_size(std::span<const std::uint8_t> bytes, const std::string& name) {
   check_bytes(bytes, name);

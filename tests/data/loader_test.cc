@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "fovea/image/encode.h"
 #include "fovea/io/file.h"
 #include "fovea/tensor/reduce.h"
 #include "test_files.h"
@@ -63,6 +64,40 @@ TEST(Loader, BatchesDoNotDependOnTheWorkers) {
     expect_same(one.next(), expected);
     expect_same(three.next(), expected);
   }
+}
+
+TEST(Loader, ReducedPicturesAreThoseOfTheDecoder) {
+  const TempFolder folder;
+  const image::Image photo = image::read_image(FOVEA_SOURCE_DIR "/tests/golden/images/photo_420.jpg");
+  const image::Image large = image::resize(photo, 200, 150, image::Interpolation::bicubic);
+  const std::string jpeg = image::encode_jpeg(large, 90);
+  folder.write("a.jpg", jpeg);
+  folder.write("b.png", image::encode_png(large));
+  image::TransformConfig transform;
+  transform.size = 16;
+  transform.augment.scaled_decode = true;
+  transform.augment.crop.scale = {0.1, 1};
+  LoaderOptions options = options_with(0);
+  options.batch_size = 2;
+  options.shuffle = false;
+  DatasetOptions pictures;
+  pictures.split_column = "";
+  Loader caching(ImageTextDataset(folder.path(), pictures), transform, &encoder, options);
+  options.cache_bytes = 0;
+  Loader plain(ImageTextDataset(folder.path(), pictures), transform, &encoder, options);
+  std::set<int> reductions;
+  const std::span bytes(reinterpret_cast<const std::uint8_t*>(jpeg.data()), jpeg.size());
+  for (int epoch = 0; epoch < 20; ++epoch) {
+    const Batch batch = plain.next();
+    expect_same(caching.next(), batch);
+    Rng rng(RngKey{5}.derive("augment").derive(static_cast<std::uint64_t>(epoch)).derive(std::uint64_t{0}));
+    const int reduction = image::train_reduction({200, 150}, transform, rng);
+    reductions.insert(reduction);
+    const image::Image decoded = image::decode(bytes, "a.jpg", {.reduction = reduction});
+    const image::Image expected = image::train_transform(decoded, {200, 150}, transform, rng);
+    EXPECT_EQ(count_different_bits(batch.images.rows(0, 1), image::to_tensor(expected, transform.normalization)), 0);
+  }
+  EXPECT_GE(reductions.size(), 3u);
 }
 
 TEST(Loader, DeliversWhatItsPartsMake) {

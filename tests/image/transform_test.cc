@@ -99,6 +99,50 @@ TEST(Transform, TrainingFollowsItsKey) {
   EXPECT_EQ(transformed(1).height, 12);
 }
 
+TEST(Transform, ReducesOnlyWhatStaysLargeEnough) {
+  TransformConfig config;
+  config.size = 100;
+  const auto reduction = [&](Size size) { return train_reduction(size, config, Rng(1)); };
+  EXPECT_EQ(reduction({1000, 1000}), 1);  // off by default
+  config.augment.scaled_decode = true;
+  EXPECT_EQ(reduction({1000, 1000}), 8);
+  EXPECT_EQ(reduction({3000, 799}), 4);
+  EXPECT_EQ(reduction({3000, 200}), 2);
+  EXPECT_EQ(reduction({3000, 199}), 1);
+  config.resize_to = 120;
+  EXPECT_EQ(reduction({959, 960}), 4);
+  config.resize_mode = ResizeMode::longest;
+  EXPECT_EQ(reduction({10, 960}), 8);
+  config.augment.crop.scale = {0.25, 0.25};
+  config.augment.crop.ratio = {1, 1};
+  EXPECT_EQ(reduction({1600, 1600}), 8);
+  EXPECT_EQ(reduction({1598, 1600}), 4);
+}
+
+TEST(Transform, TakesTheSamePartOfAReducedPicture) {
+  // A ramp: what is seen at a place tells the place.
+  const auto ramp = [](int side) {
+    Image image(side, side);
+    for (int y = 0; y < side; ++y) {
+      for (int x = 0; x < side; ++x) {
+        image.row(y)[3 * x] = static_cast<std::uint8_t>(x * 256 / side);
+        image.row(y)[3 * x + 1] = static_cast<std::uint8_t>(y * 256 / side);
+      }
+    }
+    return image;
+  };
+  TransformConfig config;
+  config.size = 16;
+  config.augment.crop.scale = {0.1, 0.5};
+  for (std::uint64_t seed = 0; seed < 30; ++seed) {
+    Rng a(seed), b(seed);
+    const Image whole = train_transform(ramp(512), config, a);
+    const Image reduced = train_transform(ramp(64), {512, 512}, config, b);
+    for (std::size_t i = 0; i < whole.pixels.size(); ++i)
+      ASSERT_NEAR(whole.pixels[i], reduced.pixels[i], 4) << seed << " " << i;  // a pixel of the small one is 4
+  }
+}
+
 TEST(Transform, NormalizesByChannel) {
   Image image(1, 2);
   image.pixels = {0, 128, 255, 255, 3, 40};

@@ -22,7 +22,7 @@ struct DecodeOptions {
   std::int64_t max_pixels = default_max_pixels;  // of the file's picture
   Alpha alpha = Alpha::drop;
   // 1, 2, 4 or 8: JPEG pictures come with sides of 1 / reduction of the file's, rounded up, and in a fraction of the
-  // time, where has_scaled_decoding(); all others come whole. The pixels are close to those of a resized picture, but
+  // time, where can_be_reduced(); all others come whole. The pixels are close to those of a resized picture, but
   // not the same (Pillow's draft mode gives the same).
   int reduction = 1;
 };
@@ -36,8 +36,9 @@ FOVEA_API Image decode(std::span<const std::uint8_t> bytes, const std::string& n
 // What the header says. Throws Error when there is none.
 FOVEA_API Size picture_size(std::span<const std::uint8_t> bytes, const std::string& name);
 
-// Whether this build reduces JPEG pictures: it has libjpeg-turbo. Otherwise stb_image decodes them.
-FOVEA_API bool has_scaled_decoding();
+// Whether decode reduces this file's picture: it is a JPEG, and the build has libjpeg-turbo (otherwise stb_image
+// decodes all).
+FOVEA_API bool can_be_reduced(std::span<const std::uint8_t> bytes);
 
 // The bytes of a picture's file. Throws Error when it cannot be read, or is a folder or device.
 FOVEA_API std::string read_picture_file(const std::string& path);
