@@ -1,7 +1,6 @@
 #include "fovea/kernels/attention.h"
 
 #include <algorithm>
-#include <cmath>
 #include <vector>
 
 #include "fovea/core/parallel.h"
@@ -90,7 +89,7 @@ class Block {
   Scratch<float> memory_;
 };
 
-// Fetches rows of a later task into the cache, some with every step of the present one.
+// Fetches rows into the cache that are read or written later, some with every step of something else.
 class Ahead {
  public:
   explicit Ahead(std::int64_t head_dim) : lines_((head_dim * 4 + 63) / 64) {}
@@ -100,7 +99,8 @@ class Ahead {
     row_ = total_ = 0;
   }
   void add(const float* data, std::int64_t stride, std::int64_t rows) {
-    if (rows > 0) parts_[count_++] = {reinterpret_cast<const char*>(data), stride * 4, rows};
+    if (rows == 0) return;
+    parts_[count_++] = {reinterpret_cast<const char*>(data), stride * 4, rows};
     total_ += rows;
   }
   void spread(std::size_t steps) {
@@ -110,7 +110,7 @@ class Ahead {
     for (std::int64_t i = 0; i < per_step_ && next_ < count_; ++i) {
       const Part& part = parts_[next_];
       const char* row = part.data + row_ * part.stride;
-      for (std::int64_t j = 0; j < lines_; ++j) __builtin_prefetch(row + j * 64, 0, 2);
+      for (std::int64_t j = 0; j < lines_; ++j) __builtin_prefetch(row + j * 64, 0, 3);
       if (++row_ == part.rows) ++next_, row_ = 0;
     }
   }
@@ -120,7 +120,7 @@ class Ahead {
     const char* data;
     std::int64_t stride, rows;
   };
-  Part parts_[4];
+  Part parts_[7];
   std::int64_t lines_, per_step_ = 0, row_ = 0, total_ = 0;
   int count_ = 0, next_ = 0;
 };
@@ -285,10 +285,14 @@ struct Head {
       for (std::size_t first = begin; first < end; first += rows) f(h, first, std::min(first + rows, end));
     }
   }
-  void fetch_rows_of_keys(const HeadRows<float>& rows, Ahead& ahead) const {
+  template <class Rows>
+  void fetch_rows_of_keys(const Rows& rows, Ahead& ahead) const {
+    if (rows.data == nullptr) return;
     ahead.add(key_row(rows, 0), rows.stride, static_cast<std::int64_t>(keys));
   }
-  void fetch_rows_of_queries(const HeadRows<float>& rows, Ahead& ahead) const {
+  template <class Rows>
+  void fetch_rows_of_queries(const Rows& rows, Ahead& ahead) const {
+    if (rows.data == nullptr) return;
     ahead.add(query_row(rows, task.kv_head * p.group(), static_cast<std::size_t>(task.first_query)), rows.stride,
               task.last_query - task.first_query);
   }
@@ -462,25 +466,30 @@ HWY_INLINE void finish_scores(const Strip& strip, std::size_t r, const Attention
 void exp_strip(const Strip& strip, const AttentionBias<float>& bias, const Block& scores, float* logsumexp,
                float* inverse_sums) {
   const F32 d;
+  float sums[strip_rows];
   for (std::size_t r = 0; r < strip.rows; ++r) {
     float* row = scores.row(r);
     const Keys columns = strip.of_tile[r / tile_rows].columns();
     if (strip.of_row[r].empty()) {
       std::fill(row + columns.begin, row + columns.end, 0.0f);
-      logsumexp[r] = inverse_sums[r] = 0;
+      logsumexp[r] = 0;
+      sums[r] = 1;
       continue;
     }
     finish_scores(strip, r, bias, row);
-    const float largest = largest_of(row, columns);
-    const VF32 shift = hn::Set(d, largest);
-    const auto sum = static_cast<float>(sum_row(columns, [&](std::size_t j, VF32& total, VF32&) HWY_ATTR {
-                                          const VF32 e = exp_softmax(d, hn::Sub(hn::Load(d, row + j), shift));
-                                          hn::Store(e, d, row + j);
-                                          total = hn::Add(total, e);
-                                        }).first);
-    logsumexp[r] = largest + std::log(sum);
-    inverse_sums[r] = 1 / sum;
+    logsumexp[r] = largest_of(row, columns);
+    const VF32 shift = hn::Set(d, logsumexp[r]);
+    sums[r] = static_cast<float>(sum_row(columns, [&](std::size_t j, VF32& total, VF32&) HWY_ATTR {
+                                   const VF32 e = exp_softmax(d, hn::Sub(hn::Load(d, row + j), shift));
+                                   hn::Store(e, d, row + j);
+                                   total = hn::Add(total, e);
+                                 }).first);
   }
+  const auto rows = static_cast<std::int64_t>(strip.rows);
+  transform(
+      rows, logsumexp, true, [&](VF32 sum) HWY_ATTR { return log(d, sum); }, sums);
+  transform(
+      rows, inverse_sums, false, [&](VF32 sum) HWY_ATTR { return hn::Div(hn::Set(d, 1.0f), sum); }, sums);
 }
 
 // Scores become probabilities p, zero where a key is not seen, and gradients of probabilities those of scores:
@@ -507,8 +516,9 @@ void softmax_grad_strip(const Strip& strip, const AttentionBias<float>& bias, co
       total = hn::Add(total, e);
       dot = hn::MulAdd(e, hn::Load(d, gradient + j), dot);
     });
-    const VF32 normalise = hn::Set(d, static_cast<float>(1 / sums.first));
-    const VF32 mean = hn::Set(d, static_cast<float>(sums.second / sums.first));
+    const double inverse = 1 / sums.first;
+    const VF32 normalise = hn::Set(d, static_cast<float>(inverse));
+    const VF32 mean = hn::Set(d, static_cast<float>(sums.second * inverse));
     for (std::size_t j = columns.begin; j < columns.end; j += lanes_of_vector()) {
       const VF32 p = hn::Mul(hn::Load(d, row + j), normalise);
       hn::Store(p, d, row + j);
@@ -577,6 +587,7 @@ void forward_tasks(const ForwardCall& call, const AttentionTask* tasks, std::siz
   Ahead ahead(call.problem.head_dim);
   for (std::size_t i = 0; i < count; ++i) {
     ahead.clear();
+    Head(call.problem, tasks[i]).fetch_rows_of_queries(call.out, ahead);
     if (i + 1 < count) {
       const Head next(call.problem, tasks[i + 1]);
       next.fetch_rows_of_keys(call.in.k, ahead);
@@ -656,6 +667,10 @@ void backward_tasks(const BackwardCall& call, const AttentionTask* tasks, std::s
   Ahead ahead(call.problem.head_dim);
   for (std::size_t i = 0; i < count; ++i) {
     ahead.clear();
+    const Head present(call.problem, tasks[i]);
+    present.fetch_rows_of_keys(call.gradients.k, ahead);
+    present.fetch_rows_of_keys(call.gradients.v, ahead);
+    present.fetch_rows_of_queries(call.gradients.q, ahead);
     if (i + 1 < count) {
       const Head next(call.problem, tasks[i + 1]);
       next.fetch_rows_of_keys(call.in.k, ahead);
