@@ -15,72 +15,72 @@
 HWY_BEFORE_NAMESPACE();
 namespace fovea::kernels::HWY_NAMESPACE {
 
-// Calls f.operator()<count>(row) for groups of four rows and for the rows left over. A group touches the channels'
-// running sums once, which hides the latency of going through memory.
-template <class F>
-HWY_INLINE void for_row_groups(std::int64_t rows, F&& f) {
+// Adds f's two terms over rows, for some vectors of channels from c on. Sums stay in registers; `unroll` of each hide
+// the latency of an addition.
+template <int vectors, int unroll, class Lanes, class F>
+HWY_INLINE void sum_strip(std::int64_t rows, std::int64_t c, const Lanes& lanes, F&& f, float* first, float* second) {
+  const auto step = static_cast<std::int64_t>(hn::Lanes(F32()));
+  VF32 a[vectors][unroll], b[vectors][unroll];
+  for (int v = 0; v < vectors; ++v) {
+    for (int u = 0; u < unroll; ++u) a[v][u] = b[v][u] = hn::Zero(F32());
+  }
   std::int64_t r = 0;
-  for (; r + 4 <= rows; r += 4) f.template operator()<4>(r);
-  for (; r < rows; ++r) f.template operator()<1>(r);
-}
-
-// Sum of term(0) ... term(count - 1), in pairs.
-template <int count, class F>
-HWY_INLINE VF32 sum_terms(F&& term) {
-  if constexpr (count == 4) {
-    return hn::Add(hn::Add(term(0), term(1)), hn::Add(term(2), term(3)));
-  } else {
-    return term(0);
+  for (; r + unroll <= rows; r += unroll) {
+    for (int u = 0; u < unroll; ++u) {
+      for (int v = 0; v < vectors; ++v) f(r + u, c + v * step, lanes, a[v][u], b[v][u]);
+    }
+  }
+  for (; r < rows; ++r) {
+    for (int v = 0; v < vectors; ++v) f(r, c + v * step, lanes, a[v][0], b[v][0]);
+  }
+  for (int v = 0; v < vectors; ++v) {
+    for (int u = 1; u < unroll; ++u) {
+      a[v][0] = hn::Add(a[v][0], a[v][u]);
+      b[v][0] = hn::Add(b[v][0], b[v][u]);
+    }
+    lanes.store(a[v][0], first + c + v * step);
+    lanes.store(b[v][0], second + c + v * step);
   }
 }
 
-template <class Lanes>
-HWY_INLINE void add_to(const Lanes& lanes, VF32 v, float* sum) {
-  lanes.store(hn::Add(lanes.load(sum), v), sum);
-}
-
-// f32 sums cover this many rows and then go to f64, so that gradients which nearly cancel keep their digits.
-constexpr std::int64_t block_rows = 128;
-
-// Calls sum_block(begin, end, block) for blocks of the rows [begin, end), where `block` holds `width` zeros to add to,
-// and gathers them in `total`, all zero at first.
+// Adds to `total` (2, channels) the sums over rows of the two terms that f(row, channel, lanes, first, second) adds to
+// its last arguments. f32 sums cover a block of rows and then go to f64, so that gradients which nearly cancel keep
+// their digits; a block of one array fits the first-level cache.
 template <class F>
-HWY_INLINE void sum_blocks(std::int64_t begin, std::int64_t end, std::int64_t width, double* total, F&& sum_block) {
-  const Scratch<float> block(width);
-  for (; begin < end; begin += block_rows) {
-    std::fill_n(block.data(), width, 0.0f);
-    sum_block(begin, std::min(end, begin + block_rows), block.data());
-    for (std::int64_t i = 0; i < width; ++i) total[i] += static_cast<double>(block[i]);
+HWY_INLINE void sum_terms(std::int64_t rows, std::int64_t channels, double* total, F&& f) {
+  const auto step = static_cast<std::int64_t>(hn::Lanes(F32()));
+  const std::int64_t block_rows = std::clamp<std::int64_t>(8192 / std::max<std::int64_t>(channels, 1), 32, 128);
+  const Scratch<float> block(2 * channels);
+  for (std::int64_t begin = 0; begin < rows; begin += block_rows) {
+    const std::int64_t count = std::min(block_rows, rows - begin);
+    const auto term = [&](std::int64_t r, std::int64_t c, const auto& lanes, VF32& first, VF32& second)
+                          HWY_ATTR { f(begin + r, c, lanes, first, second); };
+    float *first = block.data(), *second = first + channels;
+    const WholeVector whole;
+    std::int64_t c = 0;
+    for (; c + 4 * step <= channels; c += 4 * step) sum_strip<4, 1>(count, c, whole, term, first, second);
+    for (; c + 2 * step <= channels; c += 2 * step) sum_strip<2, 2>(count, c, whole, term, first, second);
+    for_lanes(channels - c,
+              [&](std::int64_t rest, auto lanes) { sum_strip<1, 4>(count, c + rest, lanes, term, first, second); });
+    for (std::int64_t i = 0; i < 2 * channels; ++i) total[i] += static_cast<double>(block[i]);
   }
 }
 
-// Of a chunk of rows, small enough to stay in cache for the second pass: a shift near the mean of each channel, and the
-// sums (2, channels) of x - shift and of its square. All are zero at first.
+// Of a chunk of rows: a shift near the mean of each channel, and the sums (2, channels) of x - shift and of its square,
+// zero at first.
 void chunk_moments(const float* x, std::int64_t rows, std::int64_t channels, float* shift, double* sums) {
   const F32 d;
-  for_row_groups(rows, [&]<int count>(std::int64_t r) {
-    for_lanes(channels, [&](std::int64_t c, auto lanes) {
-      const float* p = x + r * channels + c;
-      add_to(lanes, sum_terms<count>([&](std::int64_t k) { return lanes.load(p + k * channels); }), shift + c);
-    });
+  const std::int64_t sample = std::min<std::int64_t>(rows, 16);
+  const VF32 over_sample = hn::Set(d, 1.0f / static_cast<float>(sample));
+  for_lanes(channels, [&](std::int64_t c, auto lanes) {
+    VF32 total = hn::Zero(d);
+    for (std::int64_t r = 0; r < sample; ++r) total = hn::Add(total, lanes.load(x + r * channels + c));
+    lanes.store(hn::Mul(total, over_sample), shift + c);
   });
-  const VF32 over_rows = hn::Set(d, 1.0f / static_cast<float>(rows));
-  for_lanes(channels,
-            [&](std::int64_t c, auto lanes) { lanes.store(hn::Mul(lanes.load(shift + c), over_rows), shift + c); });
-  sum_blocks(0, rows, 2 * channels, sums, [&](std::int64_t begin, std::int64_t end, float* block) {
-    for_row_groups(end - begin, [&]<int count>(std::int64_t r) {
-      for_lanes(channels, [&](std::int64_t c, auto lanes) {
-        const float* p = x + (begin + r) * channels + c;
-        const VF32 centre = lanes.load(shift + c);
-        const auto shifted = [&](std::int64_t k) { return hn::Sub(lanes.load(p + k * channels), centre); };
-        const auto square = [&](std::int64_t k) {
-          const VF32 v = shifted(k);
-          return hn::Mul(v, v);
-        };
-        add_to(lanes, sum_terms<count>(shifted), block + c);
-        add_to(lanes, sum_terms<count>(square), block + channels + c);
-      });
-    });
+  sum_terms(rows, channels, sums, [&](std::int64_t r, std::int64_t c, const auto& lanes, VF32& sum, VF32& squares) {
+    const VF32 v = hn::Sub(lanes.load(x + r * channels + c), lanes.load(shift + c));
+    sum = hn::Add(sum, v);
+    squares = hn::MulAdd(v, v, squares);
   });
 }
 
@@ -111,22 +111,13 @@ HWY_INLINE VF32 passed(const Lanes& lanes, const float* dy, const float* y, std:
 // Sums of g and of g * (x - centre) over the rows [begin, end). `sums` is (2, channels), all zero at first.
 void chunk_grad_sums(const BatchNormSumsArgs<float>& args, const float* centre, std::int64_t begin, std::int64_t end,
                      double* sums) {
-  const std::int64_t channels = args.channels;
-  sum_blocks(begin, end, 2 * channels, sums, [&](std::int64_t first, std::int64_t last, float* block) {
-    for_row_groups(last - first, [&]<int count>(std::int64_t r) {
-      for_lanes(channels, [&](std::int64_t c, auto lanes) {
-        const std::int64_t at = (first + r) * channels + c;
-        const VF32 middle = lanes.load(centre + c);
-        const auto g = [&](std::int64_t k) { return passed(lanes, args.dy, args.y, at + k * channels); };
-        const auto product = [&](std::int64_t k) {
-          return hn::Mul(g(k), hn::Sub(lanes.load(args.x + at + k * channels), middle));
-        };
-        const VF32 sum_g = sum_terms<count>(g), sum_product = sum_terms<count>(product);
-        add_to(lanes, sum_g, block + c);
-        add_to(lanes, sum_product, block + channels + c);
-      });
-    });
-  });
+  const auto term = [&](std::int64_t r, std::int64_t c, const auto& lanes, VF32& sum_g, VF32& sum_product) {
+    const std::int64_t at = (begin + r) * args.channels + c;
+    const VF32 g = passed(lanes, args.dy, args.y, at);
+    sum_g = hn::Add(sum_g, g);
+    sum_product = hn::MulAdd(g, hn::Sub(lanes.load(args.x + at), lanes.load(centre + c)), sum_product);
+  };
+  sum_terms(end - begin, args.channels, sums, term);
 }
 
 // dx = g * scale + (x - centre) * slope + shift for the rows [begin, end), and dresidual = g.
