@@ -5,7 +5,9 @@
 //   A  int64 blocks(), KBlock block(i)                 how k is cut: fixed by shapes alone
 //      static constexpr bool packed
 //      unpacked: fill(row, row_end, block, table)      pointers to the runs of a group of tile_rows rows
-//      packed:   pack(row, row_end, block, out)        copies groups of rows as [group][k][tile_rows]
+//      packed:   pack(m, block, k, k_end, out)         copies terms [k, k_end) of the block of all groups of rows,
+//      which
+//                                                      lie as [group][term][tile_rows]
 //   B  pack(k_begin, k_end, n_begin, n_end, columns, out)   copies a panel as [k][columns], zero beyond n_end
 //   C  float* row(i)                                   where a row of the result lies
 #include <algorithm>
@@ -43,7 +45,6 @@ constexpr std::int64_t k_block = 512;
 #endif
 constexpr std::int64_t max_tile = tile_rows * tile_vectors * HWY_MAX_BYTES / static_cast<int>(sizeof(float));
 
-constexpr std::int64_t min_task_rows = 64, max_task_rows = 768;
 constexpr std::int64_t few_rows = 160;      // of a result; then rows of B are read where they lie if they can be
 constexpr std::int64_t pack_rows = 8;       // rows of B copied to all panels together, so that memory is read in order
 constexpr std::int64_t prefetch_rows = 32;  // how far ahead of a copy rows are fetched
@@ -267,36 +268,35 @@ class PackedPanels {
         column_(panels.begin(first_panel)),
         columns_(panels.begin(end_panel) - column_),
         copies_((a.block(end - 1).begin + a.block(end - 1).size() - k_first_) * columns_) {
-    if constexpr (B::by_rows) {
-      const std::int64_t strips = (a.block(first).size() + pack_rows - 1) / pack_rows;  // of the largest block
-      parallel_for((end - first) * strips, 4, [&](std::int64_t task, std::int64_t task_end) {
-        for (; task < task_end; ++task) {
-          const KBlock block = a.block(first + task / strips);
-          const std::int64_t k = task % strips * pack_rows, k_end = std::min(block.size(), k + pack_rows);
-          for (std::int64_t p = first_panel; p < end_panel && k < k_end; ++p) pack(b, block, k, k_end, p);
+    const std::int64_t size = a.block(first).size();  // of the largest block
+    const std::int64_t parts = B::by_rows ? (size + strip - 1) / strip : end_panel - first_panel;
+    parallel_for((end - first) * parts, 2, [&](std::int64_t task, std::int64_t task_end) {
+      for (; task < task_end; ++task) {
+        const KBlock block = a.block(first + task / parts);
+        const std::int64_t part = task % parts;
+        if (B::by_rows) {
+          const std::int64_t k_end = std::min(block.size(), (part + 1) * strip);
+          for (std::int64_t k = part * strip; k < k_end; k += pack_rows) {
+            for (std::int64_t p = first_panel; p < end_panel; ++p) pack(b, block, k, std::min(k_end, k + pack_rows), p);
+          }
+        } else {
+          pack(b, block, 0, block.size(), first_panel + part);
         }
-      });
-    } else {
-      const std::int64_t count = end_panel - first_panel;
-      parallel_for((end - first) * count, 2, [&](std::int64_t task, std::int64_t task_end) {
-        for (; task < task_end; ++task) {
-          const KBlock block = a.block(first + task / count);
-          pack(b, block, 0, block.size(), first_panel + task % count);
-        }
-      });
-    }
+      }
+    });
   }
 
-  PanelView view(const KBlock& block, std::int64_t panel) const { return {at(block, panel), panels_.width(panel)}; }
+  PanelView panel(const KBlock& block, std::int64_t p) const { return {at(block, p), panels_.width(p)}; }
 
  private:
-  float* at(const KBlock& block, std::int64_t panel) const {
-    return copies_.data() + (block.begin - k_first_) * columns_ + (panels_.begin(panel) - column_) * block.size();
+  static constexpr std::int64_t strip = 4 * pack_rows;  // terms of a task
+
+  float* at(const KBlock& block, std::int64_t p) const {
+    return copies_.data() + (block.begin - k_first_) * columns_ + (panels_.begin(p) - column_) * block.size();
   }
-  void pack(const B& b, const KBlock& block, std::int64_t k, std::int64_t k_end, std::int64_t panel) const {
-    const std::int64_t width = panels_.width(panel);
-    b.pack(block.begin + k, block.begin + k_end, panels_.begin(panel), panels_.end(panel), width,
-           at(block, panel) + k * width);
+  void pack(const B& b, const KBlock& block, std::int64_t k, std::int64_t k_end, std::int64_t p) const {
+    const std::int64_t width = panels_.width(p);
+    b.pack(block.begin + k, block.begin + k_end, panels_.begin(p), panels_.end(p), width, at(block, p) + k * width);
   }
 
   const Panels& panels_;
@@ -304,19 +304,23 @@ class PackedPanels {
   Scratch<float> copies_;
 };
 
-// A result of m rows and some panels, cut into tasks: rows, and columns where rows alone would leave threads idle at
-// the end.
+// A result of m rows and some panels, cut into tasks of equal size: rows, and columns where rows alone would leave
+// threads idle at the end. A task that packs its rows of A takes as many as stay in the second-level cache.
 struct Tasks {
   std::int64_t m, first_panel, end_panel, rows, row_tasks, panels, column_tasks;
 
-  Tasks(std::int64_t result_rows, std::int64_t first, std::int64_t end)
+  Tasks(std::int64_t result_rows, std::int64_t first, std::int64_t end, bool rows_are_packed)
       : m(result_rows), first_panel(first), end_panel(end) {
-    const std::int64_t wanted = 4 * num_threads(), count = end - first;
-    const std::int64_t most = std::clamp(m / wanted, min_task_rows, max_task_rows);
-    rows = (most + tile_rows - 1) / tile_rows * tile_rows;
-    row_tasks = (m + rows - 1) / rows;
-    panels = std::max<std::int64_t>(1, count * row_tasks / std::max(wanted, row_tasks));
-    column_tasks = (count + panels - 1) / panels;
+    const auto divide = [](std::int64_t a, std::int64_t b) { return (a + b - 1) / b; };
+    const std::int64_t threads = num_threads(), count = end - first;
+    const std::int64_t wanted = threads == 1 ? 1 : (rows_are_packed ? 4 : 8) * threads;
+    const std::int64_t fewest = rows_are_packed ? 96 : 48, most = rows_are_packed ? 128 : 768;
+    row_tasks = divide(m, std::clamp(divide(m, wanted), fewest, most));
+    row_tasks = divide(row_tasks, threads) * threads;
+    rows = divide(divide(m, row_tasks), tile_rows) * tile_rows;
+    row_tasks = divide(m, rows);
+    panels = divide(count, std::min(count, divide(wanted, row_tasks)));
+    column_tasks = divide(count, panels);
   }
 
   // Calls f(first row, end row, first panel, end panel) for each task, on all threads.
@@ -345,7 +349,7 @@ void multiply_tiled(std::int64_t m, std::int64_t n, const A& a, const B& b, cons
     const std::int64_t panel_end = std::min(panels.count(), panel + panels_at_once);
     const std::int64_t columns = panels.begin(panel_end) - panels.begin(panel);
     const std::int64_t blocks_at_once = std::max<std::int64_t>(1, block_limit / (block_size * columns));
-    const Tasks tasks(m, panel, panel_end);
+    const Tasks tasks(m, panel, panel_end, A::packed);
     for (std::int64_t first = 0; first < blocks; first += blocks_at_once) {
       const std::int64_t end = std::min(blocks, first + blocks_at_once);
       const PackedPanels<A, B> packed(a, first, end, b, panels, panel, panel_end);
@@ -354,7 +358,7 @@ void multiply_tiled(std::int64_t m, std::int64_t n, const A& a, const B& b, cons
           const KBlock block = a.block(i);
           RowGroups<A>(a, block, row, row_end, c)
               .multiply(
-                  panels, p, p_end, [&](std::int64_t at) { return packed.view(block, at); }, origin,
+                  panels, p, p_end, [&](std::int64_t at) { return packed.panel(block, at); }, origin,
                   i > 0 || epilogue.accumulate, i == blocks - 1, epilogue);
         }
       });
@@ -368,16 +372,17 @@ void multiply_in_place(std::int64_t m, std::int64_t n, const A& a, const B& b, c
                        const Epilogue<float>& epilogue) {
   const Panels panels(n);
   const std::int64_t blocks = a.blocks();
-  Tasks(m, 0, panels.count()).run([&](std::int64_t row, std::int64_t row_end, std::int64_t p, std::int64_t p_end) {
-    for (std::int64_t i = 0; i < blocks; ++i) {
-      const KBlock block = a.block(i);
-      const auto panel_of = [&](std::int64_t at) {
-        return PanelView{b.data + block.begin * b.stride + panels.begin(at), b.stride};
-      };
-      RowGroups<A>(a, block, row, row_end, c)
-          .multiply(panels, p, p_end, panel_of, origin, i > 0 || epilogue.accumulate, i == blocks - 1, epilogue);
-    }
-  });
+  Tasks(m, 0, panels.count(), false)
+      .run([&](std::int64_t row, std::int64_t row_end, std::int64_t p, std::int64_t p_end) {
+        for (std::int64_t i = 0; i < blocks; ++i) {
+          const KBlock block = a.block(i);
+          const auto panel_of = [&](std::int64_t at) {
+            return PanelView{b.data + block.begin * b.stride + panels.begin(at), b.stride};
+          };
+          RowGroups<A>(a, block, row, row_end, c)
+              .multiply(panels, p, p_end, panel_of, origin, i > 0 || epilogue.accumulate, i == blocks - 1, epilogue);
+        }
+      });
 }
 
 // c (m, n) = or += A B with k cut into `parts`, each summed on its own: for small results of long sums, such as the
@@ -396,7 +401,7 @@ void multiply_split(std::int64_t parts, std::int64_t m, std::int64_t n, const A&
         const KBlock block = a.block(i);
         const PackedPanels<A, B> packed(a, i, i + 1, b, panels, 0, panels.count());
         RowGroups<A>(a, block, 0, m, RowMajorC{sum, n})
-            .multiply(panels, 0, panels.count(), [&](std::int64_t p) { return packed.view(block, p); }, sum, i > first,
+            .multiply(panels, 0, panels.count(), [&](std::int64_t p) { return packed.panel(block, p); }, sum, i > first,
                       false, {});
       }
     }
@@ -424,7 +429,7 @@ void multiply(std::int64_t m, std::int64_t n, const A& a, const B& b, const C& c
   const std::int64_t parts = std::min(max_parts, a.blocks() / 2);  // by shape alone: it decides the bits
   if (is_plain(epilogue) && m * n <= split_limit && parts > 1) {
     multiply_split(parts, m, n, a, b, c, epilogue.accumulate);
-  } else if constexpr (requires { b.readable_in_place(n); }) {
+  } else if constexpr (!A::packed && requires { b.readable_in_place(n); }) {
     if (m <= few_rows && b.readable_in_place(n)) {
       multiply_in_place(m, n, a, b, c, origin, epilogue);
     } else {
@@ -464,13 +469,13 @@ struct TransposedA : PlainBlocks {
       : PlainBlocks{k}, data(from), stride(row_stride) {}
 
   void pack(std::int64_t row, std::int64_t row_end, const KBlock& block, float* out) const {
-    constexpr std::int64_t strip = 16;  // rows of the matrix read together, so that each is read in order
-    for (std::int64_t k = 0; k < block.size(); k += strip) {
-      const std::int64_t k_end = std::min(block.size(), k + strip);
+    constexpr std::int64_t together = 16;  // rows of the matrix read together, so that each is read in order
+    for (std::int64_t k = 0; k < block.size(); k += together) {
+      const std::int64_t k_end = std::min(block.size(), k + together);
       for (std::int64_t r = row; r < row_end; r += tile_rows) {
+        const std::int64_t count = std::min<std::int64_t>(tile_rows, row_end - r);
         float* to = out + (r - row) * block.size() + k * tile_rows;
         const float* from = data + (block.begin + k) * stride + r;
-        const std::int64_t count = std::min<std::int64_t>(tile_rows, row_end - r);
         for (std::int64_t t = k; t < k_end; ++t, from += stride, to += tile_rows) {
           __builtin_prefetch(from + prefetch_rows * stride);
           if (count == tile_rows) {
