@@ -45,6 +45,7 @@ constexpr std::int64_t k_block = 512;
 #endif
 constexpr std::int64_t max_tile = tile_rows * tile_vectors * HWY_MAX_BYTES / static_cast<int>(sizeof(float));
 
+constexpr std::int64_t cached_rows = 96;    // of A; over a block of k they fit a second-level cache beside panels of B
 constexpr std::int64_t few_rows = 160;      // of a result; then rows of B are read where they lie if they can be
 constexpr std::int64_t pack_rows = 8;       // rows of B copied to all panels together, so that memory is read in order
 constexpr std::int64_t prefetch_rows = 32;  // how far ahead of a copy rows are fetched
@@ -314,7 +315,7 @@ struct Tasks {
     const auto divide = [](std::int64_t a, std::int64_t b) { return (a + b - 1) / b; };
     const std::int64_t threads = num_threads(), count = end - first;
     const std::int64_t wanted = threads == 1 ? 1 : (rows_are_packed ? 4 : 8) * threads;
-    const std::int64_t fewest = rows_are_packed ? 96 : 48, most = rows_are_packed ? 128 : 768;
+    const std::int64_t fewest = rows_are_packed ? cached_rows : 48, most = rows_are_packed ? 128 : 768;
     row_tasks = divide(m, std::clamp(divide(m, wanted), fewest, most));
     row_tasks = divide(row_tasks, threads) * threads;
     rows = divide(divide(m, row_tasks), tile_rows) * tile_rows;
@@ -400,9 +401,11 @@ void multiply_split(std::int64_t parts, std::int64_t m, std::int64_t n, const A&
       for (std::int64_t i = first; i < blocks * (part + 1) / parts; ++i) {
         const KBlock block = a.block(i);
         const PackedPanels<A, B> packed(a, i, i + 1, b, panels, 0, panels.count());
-        RowGroups<A>(a, block, 0, m, RowMajorC{sum, n})
-            .multiply(panels, 0, panels.count(), [&](std::int64_t p) { return packed.panel(block, p); }, sum, i > first,
-                      false, {});
+        for (std::int64_t row = 0; row < m; row += cached_rows) {
+          RowGroups<A>(a, block, row, std::min(m, row + cached_rows), RowMajorC{sum, n})
+              .multiply(panels, 0, panels.count(), [&](std::int64_t p) { return packed.panel(block, p); }, sum,
+                        i > first, false, {});
+        }
       }
     }
   });
@@ -426,7 +429,7 @@ template <class A, class B, class C>
 void multiply(std::int64_t m, std::int64_t n, const A& a, const B& b, const C& c, const float* origin,
               const Epilogue<float>& epilogue) {
   if (m == 0 || n == 0) return;
-  const std::int64_t parts = std::min(max_parts, a.blocks() / 2);  // by shape alone: it decides the bits
+  const std::int64_t parts = std::min(max_parts, a.blocks());  // by shape alone: it decides the bits
   if (is_plain(epilogue) && m * n <= split_limit && parts > 1) {
     multiply_split(parts, m, n, a, b, c, epilogue.accumulate);
   } else if constexpr (!A::packed && requires { b.readable_in_place(n); }) {
