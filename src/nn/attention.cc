@@ -5,6 +5,8 @@
 namespace fovea::nn {
 
 SeenTokens::SeenTokens(ops::AttentionKind kind, const PackedLayout& packed, const Tensor& query_rows) : layout(packed) {
+  FOVEA_CHECK(kind != ops::AttentionKind::prefix,
+              "[attention] single tokens are computed of full and causal attention, not of a prefix");
   FOVEA_CHECK(query_rows.shape() == Shape{packed.sequences()} && query_rows.dtype() == DType::i64,
               "[attention] rows are ", to_string(query_rows.dtype()), " ", query_rows.shape(), ", expected i64 (",
               packed.sequences(), ",): a token of each sequence");
