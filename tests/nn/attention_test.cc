@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "fovea/tensor/factory.h"
 #include "fovea/tensor/reduce.h"
 #include "module_check.h"
 
@@ -99,6 +100,8 @@ TEST(Attention, RefusesHeadsThatDoNotDivideTheWidth) {
   Init init(1);
   EXPECT_THROW(make_attention(4, 3, ops::AttentionKind::full, init), Error);
   EXPECT_THROW(make_attention(4, 0, ops::AttentionKind::full, init), Error);
+  const PackedLayout layout = PackedLayout::uniform(2, 3);
+  EXPECT_THROW(SeenTokens(ops::AttentionKind::prefix, layout, from_values<std::int64_t>({2}, {1, 4})), Error);
 }
 
 TEST(Attention, RefusesALayoutOfOtherTokens) {
