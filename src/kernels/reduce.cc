@@ -74,7 +74,7 @@ HWY_INLINE float fold_lanes(F32 d, VF32 v) {
 
 // n neighbouring numbers from `at` on, with four running totals to hide the latency of the addition.
 template <Fold fold>
-HWY_INLINE float fold_row(const Level& level, std::int64_t at, std::int64_t n) {
+HWY_INLINE float fold_piece(const Level& level, std::int64_t at, std::int64_t n) {
   const F32 d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   VF32 a = hn::Set(d, neutral<fold>), b = a, c = a, e = a;
@@ -88,6 +88,17 @@ HWY_INLINE float fold_row(const Level& level, std::int64_t at, std::int64_t n) {
   for (; i + lanes <= n; i += lanes) a = fold_in<fold>(a, load_term<fold>(level, at + i));
   if (i < n) b = fold_in<fold>(b, load_term<fold>(level, at + i, PartialVector{static_cast<std::size_t>(n - i)}));
   return fold_lanes<fold>(d, fold_in<fold>(fold_in<fold>(a, b), fold_in<fold>(c, e)));
+}
+
+// The same by halves, until no running total has more than 64 terms: narrow vectors would lose precision.
+template <Fold fold>
+float fold_row(const Level& level, std::int64_t at, std::int64_t n) {
+  const F32 d;
+  const auto piece = static_cast<std::int64_t>(256 * hn::Lanes(d));
+  if (n <= piece) return fold_piece<fold>(level, at, n);
+  const std::int64_t half = (n / 2 + piece - 1) / piece * piece;
+  const float first = fold_row<fold>(level, at, half), second = fold_row<fold>(level, at + half, n - half);
+  return hn::GetLane(fold_in<fold>(hn::Set(d, first), hn::Set(d, second)));
 }
 
 // `rows` rows of n columns from `at` on.

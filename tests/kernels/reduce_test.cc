@@ -66,8 +66,10 @@ TEST(ReduceKernelTest, LongSumsStayPrecise) {
   const std::int64_t n = 5000000;
   const Tensor x = full({n}, 0.1);
   Tensor y({1});
-  kernels::sum_axis_f32(x.data<float>(), 1, n, 1, y.mutable_data<float>(), false);
-  EXPECT_NEAR(y.at(0) / (static_cast<double>(n) * static_cast<double>(0.1f)), 1, 1e-6);
+  testing::for_each_isa([&](const std::string& isa) {
+    kernels::sum_axis_f32(x.data<float>(), 1, n, 1, y.mutable_data<float>(), false);
+    EXPECT_NEAR(y.at(0) / (static_cast<double>(n) * static_cast<double>(0.1f)), 1, 1e-6) << isa;
+  });
 }
 
 TEST(ReduceKernelTest, BitsDoNotDependOnTheNumberOfThreads) {
