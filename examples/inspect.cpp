@@ -1,5 +1,6 @@
 // Prints what is in a model, a configuration or a file of tensors, and how large it is.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <optional>
@@ -13,6 +14,7 @@
 #include "fovea/models/presets.h"
 #include "fovea/nn/visit.h"
 #include "fovea/train/config.h"
+#include "fovea/train/plan.h"
 #include "fovea/train/report.h"
 
 namespace {
@@ -88,6 +90,34 @@ void inspect_one(const std::string& name, int depth, bool json) {
   std::printf("\n%s", io::tensor_tree(parameters_of(config), depth).c_str());
 }
 
+// What `--plan` is told besides the name.
+struct PlanRequest {
+  std::string name;
+  std::vector<std::string> assignments;
+  std::int64_t tokens = 0;
+};
+
+// Of a trainer's configuration file, a benchmark of bench_step, or a model as `model` would name it.
+void print_plan(const PlanRequest& request) {
+  const std::vector<std::string> benchmarks = models::step_benchmark_names();
+  train::Config config;
+  train::PlanOptions options;
+  options.caption_tokens = request.tokens;
+  if (std::find(benchmarks.begin(), benchmarks.end(), request.name) != benchmarks.end()) {
+    const models::StepBenchmark benchmark = models::step_benchmark(request.name);
+    config.model = models::to_json(benchmark.model);
+    options.image_tower_alone = benchmark.image_tower_alone;
+    options.trainer = false;
+    options.every_token = true;
+  } else if (request.name.ends_with(".json")) {
+    config = train::load_config(request.name);
+  } else {
+    train::apply_set(config, "model=" + request.name);
+  }
+  for (const std::string& assignment : request.assignments) train::apply_set(config, assignment);
+  std::printf("%s", train::to_text(train::make_plan(config, options)).c_str());
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -106,9 +136,22 @@ int main(int argc, char** argv) {
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str()
       ->type_name("N");
+  PlanRequest plan;
+  app.add_option(
+         "--plan", plan.name,
+         "memory and time of a training step, from passes over a few pairs: of a trainer's configuration (*.json), "
+         "a model, or a benchmark (small, s16, b32, rn50) as bench_step measures it")
+      ->type_name("CONFIG");
+  app.add_option("--set", plan.assignments, "for --plan: change keys of the configuration")->type_name("KEY=VALUE");
+  app.add_option("--tokens", plan.tokens, "for --plan: tokens of each caption, start and end included; 0: the context")
+      ->type_name("N");
   app.add_flag("--json", json, "print one line of JSON for each");
   CLI11_PARSE(app, argc, argv);
   try {
+    if (!plan.name.empty()) {
+      print_plan(plan);
+      return 0;
+    }
     const bool table = names.size() != 1 && !json;
     if (names.empty()) names = models::clip_preset_names();
     if (!table) {

@@ -3,11 +3,15 @@
 #include <cstdio>
 #include <deque>
 #include <filesystem>
+#include <optional>
 
 #include "fovea/core/error.h"
+#include "fovea/core/log.h"
+#include "fovea/core/parallel.h"
 #include "fovea/train/checkpoint.h"
 #include "fovea/train/clip_task.h"
 #include "fovea/train/flags.h"
+#include "fovea/train/plan.h"
 #include "fovea/train/stop_signal.h"
 #include "fovea/train/trainer.h"
 
@@ -76,6 +80,13 @@ std::string given_output(const Options& options) {
   return !options.resume.empty() && options.resume != "latest" ? train::run_folder_of(options.resume) : "";
 }
 
+// The configuration of the run in the output folder; none where there is no run.
+std::optional<train::Config> started_run(const std::string& output) {
+  std::error_code unknown;
+  if (!std::filesystem::exists(output + "/config.json", unknown)) return std::nullopt;
+  return train::load_config(output + "/config.json");
+}
+
 // File or defaults, or the configuration of the run that goes on; then the flags and --set.
 train::Config make_config(const Options& options) {
   train::Config config;
@@ -109,7 +120,14 @@ int main(int argc, char** argv) {
   app.footer(footer);
   CLI11_PARSE(app, argc, argv);
   try {
-    const train::Config config = make_config(options);
+    train::Config config = make_config(options);
+    if (!config.train.max_memory.empty()) {
+      if (config.train.threads > 0) set_num_threads(static_cast<int>(config.train.threads));
+      const auto started = options.resume.empty() ? std::nullopt : started_run(config.output);
+      train::Fitted fitted = train::fit_memory(config, started ? &*started : nullptr);
+      log::info(fitted.explanation);
+      config = std::move(fitted.config);
+    }
     const train::StopOnSignals signals;
     train::ClipTask task(config);
     const bool finished = options.resume.empty() ? train::Trainer(task, config).run()

@@ -7,6 +7,7 @@
 #include "fovea/train/flags.h"
 #include "fovea/train/meters.h"
 #include "fovea/train/metrics_log.h"
+#include "fovea/train/plan.h"
 #include "fovea/train/progress.h"
 #include "fovea/train/report.h"
 #include "fovea/train/stop_signal.h"

@@ -153,6 +153,18 @@ ClipConfig small_vit() {
   return {image, small_text(), 256};
 }
 
+ClipConfig s16() {
+  VisionTransformerConfig image;
+  image.image_size = 112;
+  image.patch_size = 16;
+  image.transformer = transformer(384, 12, 6, ops::AttentionKind::full, Activation::gelu);
+  TextTransformerConfig text;
+  text.vocabulary = 8192;
+  text.context = 32;
+  text.transformer = transformer(384, 6, 6, ops::AttentionKind::causal, Activation::gelu);
+  return {image, text, 384};
+}
+
 ClipConfig resnet_text(std::vector<std::int64_t> blocks) {
   TextTransformerConfig text;
   text.transformer.activation = Activation::gelu;
@@ -215,6 +227,17 @@ ClipConfig clip_preset(std::string_view name) {
   const std::string nearest = nearest_name(name, clip_preset_names());
   fail("[model] no preset is called \"", name, "\"",
        nearest.empty() ? std::string() : "\nhint: did you mean " + nearest + "?");
+}
+
+std::vector<std::string> step_benchmark_names() { return {"small", "s16", "b32", "rn50"}; }
+
+StepBenchmark step_benchmark(std::string_view name) {
+  if (name == "small") return {small_vit()};
+  if (name == "s16") return {s16()};
+  if (name == "b32") return {clip_preset("ViT-B-32")};
+  FOVEA_CHECK(name == "rn50", "[model] no benchmark is called \"", name, "\", expected one of ",
+              io::detail::join(step_benchmark_names()));
+  return {clip_preset("RN50"), true};
 }
 
 ClipConfig parse_clip_config(const std::string& text) {

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "fovea/core/allocator.h"
 #include "fovea/tensor/factory.h"
 
 namespace fovea::optim {
@@ -45,6 +46,7 @@ ParamStore::ParamStore(const std::vector<nn::ParamEntry>& entries) {
     leaf->node->grad_fixed = true;
     leaf->node->has_grad = false;
   }
+  allocator::release_cached();  // where the values were: as much as all weights, in sizes that training may not ask for
 }
 
 Tensor& ParamStore::role(const std::string& name) {

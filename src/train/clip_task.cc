@@ -17,6 +17,20 @@
 #include "io/json.h"
 
 namespace fovea::train {
+
+std::string model_folder(const Config& config) {
+  const auto model = io::detail::parse_json<nlohmann::ordered_json>(config.model, "[config] model");
+  if (!model.is_string()) return "";
+  const std::string name = model.get<std::string>();
+  std::error_code error;
+  if (!std::filesystem::is_directory(name, error)) {
+    FOVEA_CHECK(name.find('/') == std::string::npos, "[train] model ", name,
+                " is not a folder\nhint: a trained model is the folder `model` inside a run's output");
+    return "";
+  }
+  return (std::filesystem::absolute(name, error) / "").lexically_normal().parent_path().string();
+}
+
 namespace {
 
 // Captions to tokens, as the loader asks for them.
@@ -77,27 +91,6 @@ void check_split(const data::ImageTextDataset& dataset, const std::string& split
        dataset[0].image_path, "\nhint: picture paths start from the table's folder");
 }
 
-DType precision(const TrainConfig& config) {
-  FOVEA_CHECK(config.precision != "bf16" && config.precision != "amp_bf16", "[train] train.precision ",
-              config.precision, " is not supported yet, expected f32 or f64");
-  return config.precision == "f64" ? DType::f64 : DType::f32;
-}
-
-// The folder that `model` names, whatever the working folder will be; empty when it names a preset or describes a
-// model.
-std::string model_folder(const Config& config) {
-  const auto model = io::detail::parse_json<nlohmann::ordered_json>(config.model, "[config] model");
-  if (!model.is_string()) return "";
-  const std::string name = model.get<std::string>();
-  std::error_code error;
-  if (!std::filesystem::is_directory(name, error)) {
-    FOVEA_CHECK(name.find('/') == std::string::npos, "[train] model ", name,
-                " is not a folder\nhint: a trained model is the folder `model` inside a run's output");
-    return "";
-  }
-  return (std::filesystem::absolute(name, error) / "").lexically_normal().parent_path().string();
-}
-
 text::Tokenizer load_tokenizer(const std::string& path) {
   std::error_code unknown;
   return text::Tokenizer::load(std::filesystem::is_directory(path, unknown) ? path + "/tokenizer.json" : path);
@@ -105,7 +98,7 @@ text::Tokenizer load_tokenizer(const std::string& path) {
 
 // A model folder with its weights.
 models::ClipFolder load_folder(const std::string& folder, const Config& config) {
-  models::LoadedClip loaded = models::load_clip_model(folder, {}, precision(config.train));
+  models::LoadedClip loaded = models::load_clip_model(folder, {}, training_dtype(config.train));
   std::optional<text::Tokenizer> tokenizer = config.data.tokenizer.empty() ? models::load_clip_tokenizer(folder, loaded)
                                                                            : load_tokenizer(config.data.tokenizer);
   FOVEA_CHECK(tokenizer, "[train] ", folder, " has no tokenizer\nhint: name one with data.tokenizer");
@@ -119,7 +112,7 @@ models::ClipFolder load_folder(const std::string& folder, const Config& config) 
 models::ClipFolder make_clip(const Config& config) {
   if (const std::string folder = model_folder(config); !folder.empty()) return load_folder(folder, config);
   const models::ClipConfig model = models::parse_clip_config(config.model);
-  nn::Init init(config.train.seed, precision(config.train));
+  nn::Init init(config.train.seed, training_dtype(config.train));
   image::TransformConfig transform;
   transform.size = static_cast<int>(models::ImageTower::image_size(model.image));
   return {models::ClipModel(model, init),
@@ -155,6 +148,21 @@ std::string giga(double flops) {
 
 }  // namespace
 
+void freeze_as_configured(const TrainConfig& config, models::ClipModel& model) {
+  const auto lock = [](auto& tower) {
+    for (const nn::ParamEntry& entry : nn::collect(tower)) entry.leaf->frozen = !entry.leaf->is_buffer();
+  };
+  if (config.lock_image) {
+    lock(model.vision_model);
+    if (model.visual_projection) lock(*model.visual_projection);
+  }
+  if (config.lock_text) {
+    lock(model.text_model);
+    if (model.text_projection) lock(*model.text_projection);
+  }
+  nn::freeze(nn::collect(model), config.freeze);
+}
+
 objectives::AnyFeatureObjective make_objective(const ObjectiveConfig& config) {
   FOVEA_CHECK(config.name == "info_nce", "[train] no objective is called \"", config.name, "\", expected info_nce");
   return objectives::InfoNce{config.label_smoothing};
@@ -173,6 +181,7 @@ ClipTask::ClipTask(const Config& config, objectives::AnyFeatureObjective objecti
   options.batch_size = config.data.batch_size;
   options.workers = static_cast<int>(config.data.workers);
   options.max_pixels = config.data.max_pixels;
+  options.cache_bytes = config.data.cache_bytes;
   options.word_dropout = config.data.word_dropout;
   options.seed = config.train.seed;
   loader_ = std::make_unique<data::Loader>(open_split(config.data, config.data.train_split), clip_.transform,
@@ -182,19 +191,7 @@ ClipTask::ClipTask(const Config& config, objectives::AnyFeatureObjective objecti
 
 // What the optimiser needs to know about single parameters.
 void ClipTask::set_rates(const Config& config) {
-  const auto lock = [](auto& tower) {
-    for (const nn::ParamEntry& entry : nn::collect(tower)) entry.leaf->frozen = !entry.leaf->is_buffer();
-  };
-  models::ClipModel& model = clip_.model;
-  if (config.train.lock_image) {
-    lock(model.vision_model);
-    if (model.visual_projection) lock(*model.visual_projection);
-  }
-  if (config.train.lock_text) {
-    lock(model.text_model);
-    if (model.text_projection) lock(*model.text_projection);
-  }
-  nn::freeze(parameters_, config.train.freeze);
+  freeze_as_configured(config.train, clip_.model);
   nn::exclude_from_decay(parameters_, config.optim.no_decay);
   optim::decay_layer_rates(parameters_, "vision_model.", config.optim.image_layer_decay);
   optim::decay_layer_rates(parameters_, "text_model.", config.optim.text_layer_decay);

@@ -31,6 +31,7 @@ constexpr Rule below_one{[](double v) { return v >= 0 && v < 1; }, "a number fro
 constexpr Rule count{[](double v) { return v >= 1 && v <= 1e9; }, "a whole number from 1 to 1000000000"};
 constexpr Rule threads{[](double v) { return v >= 0 && v <= 4096; }, "a whole number from 0 to 4096"};
 constexpr Rule count_or_zero{[](double v) { return v >= 0 && v <= 1e9; }, "a whole number from 0 to 1000000000"};
+constexpr Rule bytes{[](double v) { return v >= 0 && v <= 1e15; }, "a whole number from 0 to 1000000000000000"};
 constexpr Rule any_whole{[](double v) { return v >= 0; }, "a whole number from 0"};
 
 // A field whose JSON another reader will interpret.
@@ -57,6 +58,7 @@ void fields(DataConfig& c, auto&& f) {
   f("batch_size", c.batch_size, count);
   f("max_pixels", c.max_pixels, count);
   f("workers", c.workers, count_or_zero);
+  f("cache_bytes", c.cache_bytes, bytes);
   f("tokenizer", c.tokenizer, any);
   f("transform", RawJson{c.transform}, any);
 }
@@ -90,6 +92,8 @@ void fields(TrainConfig& c, auto&& f) {
   f("epochs", c.epochs, count);
   f("minutes", c.minutes, minutes);
   f("accum_freq", c.accum_freq, count);
+  f("checkpointing", c.checkpointing, any);
+  f("max_memory", c.max_memory, any);
   f("grad_clip_norm", c.grad_clip_norm, not_negative);
   f("lock_image", c.lock_image, any);
   f("lock_text", c.lock_text, any);

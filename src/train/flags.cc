@@ -33,6 +33,8 @@ constexpr Flag flags[]{
     {"--lr-cooldown-power", "schedule.cooldown_power"},
     {"--epochs", "train.epochs"},
     {"--accum-freq", "train.accum_freq"},
+    {"--grad-checkpointing", "train.checkpointing", setting, "true"},
+    {"--max-memory", "train.max_memory"},
     {"--grad-clip-norm", "train.grad_clip_norm"},
     {"--lock-image", "train.lock_image", setting, "true"},
     {"--lock-text", "train.lock_text", setting, "true"},

@@ -167,6 +167,7 @@ std::string charts(const Metrics& metrics) {
       figure_chart(metrics, "Gradient norm", {{"grad_norm", "gradient norm"}}),
       figure_chart(metrics, "Throughput, pairs per second", {{"pairs_per_s", "pairs per second"}}),
       figure_chart(metrics, "Time of a step, ms", {{"step_ms", "computing"}, {"data_wait_ms", "waiting for data"}}),
+      figure_chart(metrics, "Memory of tensors, MB", {{"peak_mb", "at most"}, {"live_mb", "between steps"}}),
       "</div>\n");
 }
 

@@ -8,6 +8,7 @@
 
 #include "fovea/autograd/anomaly.h"
 #include "fovea/autograd/backward.h"
+#include "fovea/core/allocator.h"
 #include "fovea/core/cpu.h"
 #include "fovea/core/log.h"
 #include "fovea/core/parallel.h"
@@ -52,7 +53,10 @@ void refuse_old_run(const Config& config) {
 bool is_free(const std::string& key) {
   static const std::set<std::string> free{"output",
                                           "data.workers",
+                                          "data.cache_bytes",
                                           "train.threads",
+                                          "train.max_memory",
+                                          "train.checkpointing",
                                           "train.save_minutes",
                                           "train.save_steps",
                                           "train.save_epochs",
@@ -71,12 +75,6 @@ void refuse_another_run(const Config& saved, const Config& wanted) {
                 "\nhint: a resumed run keeps its configuration; to go on differently, start a new run whose model is ",
                 wanted.output, "/model");
   }
-}
-
-optim::Optimizer make_optimizer(const OptimConfig& c) {
-  if (c.name == "sgd") return {optim::Sgd{c.momentum, c.weight_decay, c.nesterov}};
-  if (c.name == "lamb") return {optim::Lamb{c.betas[0], c.betas[1], c.eps, c.weight_decay}};
-  return {optim::AdamW{c.betas[0], c.betas[1], c.eps, c.weight_decay}};
 }
 
 optim::ScheduleKind schedule_kind(const std::string& name) {
@@ -106,6 +104,25 @@ double rounded(double value, int digits) {
 }
 
 }  // namespace
+
+optim::Optimizer make_optimizer(const OptimConfig& c) {
+  if (c.name == "sgd") return {optim::Sgd{c.momentum, c.weight_decay, c.nesterov}};
+  if (c.name == "lamb") return {optim::Lamb{c.betas[0], c.betas[1], c.eps, c.weight_decay}};
+  return {optim::AdamW{c.betas[0], c.betas[1], c.eps, c.weight_decay}};
+}
+
+DType training_dtype(const TrainConfig& config) {
+  FOVEA_CHECK(config.precision != "bf16" && config.precision != "amp_bf16", "[train] train.precision ",
+              config.precision, " is not supported yet, expected f32 or f64");
+  return config.precision == "f64" ? DType::f64 : DType::f32;
+}
+
+nn::Ctx training_context(const TrainConfig& config) {
+  nn::Ctx ctx;
+  ctx.training = true;
+  ctx.checkpointing = config.checkpointing;
+  return ctx;
+}
 
 Task::~Task() = default;
 
@@ -303,10 +320,8 @@ std::vector<data::Batch> Trainer::next_batches() {
 
 // Leaves the gradients in the store and returns their norm.
 double Trainer::backward_pass(std::span<const data::Batch> batches, StepResult& result) {
-  nn::Ctx ctx;
-  ctx.training = true;
   store_.clear_gradients();
-  result.loss = task_.backward(batches, ctx);
+  result.loss = task_.backward(batches, training_context(config_.train));
   store_.complete_gradients();
   return optim::gradient_norm(store_);
 }
@@ -439,6 +454,11 @@ void Trainer::log_step(const StepResult& result) {
                                  {"pairs_per_s", window_.timer.pairs_per_second()},
                                  {"data_wait_ms", window_.timer.data_wait_ms()},
                                  {"step_ms", window_.timer.step_ms()}});
+  const allocator::Stats memory = allocator::stats();
+  constexpr double mb = 1 << 20;
+  figures.emplace_back("live_mb", rounded(static_cast<double>(memory.live_bytes) / mb, 2));
+  figures.emplace_back("peak_mb", rounded(static_cast<double>(memory.peak_bytes) / mb, 2));
+  allocator::reset_peak();
   if (state_.skipped_steps > 0) figures.emplace_back("skipped_steps", static_cast<double>(state_.skipped_steps));
   log_->write_training(state_.step, figures);
 }

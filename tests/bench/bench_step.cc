@@ -18,12 +18,14 @@
 #include "fovea/io/file.h"
 #include "fovea/kernels/roofline.h"
 #include "fovea/models/clip.h"
+#include "fovea/models/presets.h"
 #include "fovea/objectives/gradient_cache.h"
 #include "fovea/objectives/info_nce.h"
 #include "fovea/ops/elementwise.h"
 #include "fovea/ops/reduce.h"
 #include "fovea/optim/adamw.h"
 #include "fovea/tensor/factory.h"
+#include "fovea/train/plan.h"
 
 namespace {
 
@@ -45,32 +47,6 @@ struct Options {
     return ctx;
   }
 };
-
-nn::TransformerConfig transformer(std::int64_t width, std::int64_t layers, std::int64_t heads,
-                                  ops::AttentionKind kind) {
-  return {width, layers, heads, 4 * width, Activation::gelu, kind, 1e-5};
-}
-
-// A ViT and a text transformer, both with exact GELU.
-models::ClipConfig clip(std::int64_t image, std::int64_t patch, nn::TransformerConfig vision,
-                        nn::TransformerConfig text, std::int64_t vocabulary, std::int64_t context, std::int64_t embed) {
-  models::ClipConfig config;
-  config.image = models::VisionTransformerConfig{image, patch, vision};
-  config.text = models::TextTransformerConfig{vocabulary, context, text};
-  config.embed = embed;
-  return config;
-}
-
-models::ClipConfig clip_config(const std::string& preset) {
-  constexpr auto full = ops::AttentionKind::full, causal = ops::AttentionKind::causal;
-  if (preset == "small") {
-    return clip(64, 8, transformer(256, 6, 4, full), transformer(256, 4, 4, causal), 4096, 32, 256);
-  }
-  if (preset == "s16") {
-    return clip(112, 16, transformer(384, 12, 6, full), transformer(384, 6, 6, causal), 8192, 32, 384);
-  }
-  return clip(224, 32, transformer(768, 12, 12, full), transformer(512, 12, 8, causal), 49408, 77, 512);
-}
 
 // One step of a model: forward, backward, AdamW on all parameters.
 template <class Model>
@@ -113,26 +89,6 @@ class Stepper {
   const Options& options_;
 };
 
-data::Batch random_batch(const models::ClipConfig& config, std::int64_t size, std::int64_t length, std::uint64_t seed) {
-  const std::int64_t side = models::ImageTower::image_size(config.image);
-  const std::int64_t vocabulary = models::TextTower::vocabulary(config.text);
-  data::Batch batch;
-  batch.images = random_normal({size, side, side, 3}, RngKey{seed});
-  batch.text = PackedLayout::uniform(size, length);
-  batch.tokens = Tensor({size * length}, DType::i32);
-  Rng rng(seed);
-  for (std::int64_t i = 0; i < size * length; ++i) {
-    const std::int64_t place = i % length,
-                       word = 1 + static_cast<std::int64_t>(rng.uniform() * static_cast<double>(vocabulary - 3));
-    batch.tokens.mutable_data<std::int32_t>()[i] = static_cast<std::int32_t>(place == 0            ? vocabulary - 2
-                                                                             : place == length - 1 ? vocabulary - 1
-                                                                                                   : word);
-  }
-  batch.sample_ids.resize(static_cast<std::size_t>(size));
-  std::iota(batch.sample_ids.begin(), batch.sample_ids.end(), 0);
-  return batch;
-}
-
 // Forward operations of `pairs` pairs as they are computed: products only, two operations per multiply-add.
 double transformer_flops(const nn::TransformerConfig& c, std::int64_t length, bool last_block_pooled) {
   const double dense = nn::Transformer::flops(c, 1, length);
@@ -161,7 +117,7 @@ struct Measured {
 };
 
 Measured measure_clip(const Options& options) {
-  const models::ClipConfig config = clip_config(options.preset);
+  const models::ClipConfig config = models::step_benchmark(options.preset).model;
   const std::int64_t context = models::TextTower::context(config.text);
   const std::int64_t length = options.saving() && options.tokens > 0 ? options.tokens : context;
   FOVEA_CHECK(length >= 2 && length <= context, "[bench_step] captions of ", length, " tokens, expected 2 to ",
@@ -171,7 +127,7 @@ Measured measure_clip(const Options& options) {
   const std::int64_t micro = options.batch / options.accum_freq;
   std::vector<data::Batch> batches;
   for (std::int64_t i = 0; i < options.accum_freq; ++i) {
-    batches.push_back(random_batch(config, micro, length, static_cast<std::uint64_t>(i + 1)));
+    batches.push_back(train::random_batch(config, micro, length, static_cast<std::uint64_t>(i + 1)));
   }
   nn::Init init(1);
   Stepper stepper(models::ClipModel(config, init), options);
@@ -190,7 +146,7 @@ Measured measure_clip(const Options& options) {
 Measured measure_rn50(const Options& options) {
   FOVEA_CHECK(!options.saving() && !options.checkpointing && options.accum_freq == 1 && options.tokens == 0,
               "[bench_step] rn50 has no exact savings, captions, micro-batches or checkpoints");
-  const models::ModifiedResNetConfig config;
+  const auto config = std::get<models::ModifiedResNetConfig>(models::step_benchmark(options.preset).model.image);
   nn::Init init(1);
   Stepper stepper(models::ModifiedResNet(config, init), options);
   const Tensor images = random_normal({options.batch, config.image_size, config.image_size, 3}, RngKey{1});
@@ -225,7 +181,7 @@ int main(int argc, char** argv) {
   CLI::App app("Times training steps on random data: forward, loss, backward and AdamW.");
   Options options;
   app.add_option("--preset", options.preset, "small, s16 and b32: CLIP with transformers; rn50: CLIP's ResNet-50 alone")
-      ->check(CLI::IsMember({"small", "s16", "b32", "rn50"}));
+      ->check(CLI::IsMember(models::step_benchmark_names()));
   app.add_option("--batch", options.batch, "pairs of a step")->check(CLI::PositiveNumber);
   app.add_option("--steps", options.steps, "steps measured, after two that are not")->check(CLI::PositiveNumber);
   app.add_option("--threads", options.threads)->check(CLI::Range(1, 4096));
@@ -243,7 +199,8 @@ int main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   try {
     set_num_threads(options.threads);
-    print(options, options.preset == "rn50" ? measure_rn50(options) : measure_clip(options));
+    print(options,
+          models::step_benchmark(options.preset).image_tower_alone ? measure_rn50(options) : measure_clip(options));
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return 1;

@@ -162,6 +162,27 @@ TEST_F(Programs, InspectPrintsSizes) {
   expect_refused(run("inspect", {"ViT-B32"}), "did you mean ViT-B-32?");
 }
 
+TEST_F(Programs, InspectPlansASteps) {
+  const Outcome plan = run("inspect", {"--plan", config(), "--set", "data.batch_size=16", "train.threads=1"});
+  ASSERT_EQ(plan.exit_code, 0) << plan.errors;
+  EXPECT_TRUE(contains(plan.output, "1 batch of 16 pairs")) << plan.output;
+  EXPECT_TRUE(contains(plan.output, "\npeak memory ")) << plan.output;
+  EXPECT_TRUE(contains(plan.output, "\npairs per second ")) << plan.output;
+  expect_refused(run("inspect", {"--plan", "ViT-B32"}), "did you mean ViT-B-32?");
+}
+
+TEST_F(Programs, TrainClipFitsIntoTheMemoryItIsGiven) {
+  const Outcome trained = train({"--output", folder_ / "fitted", "--max-memory", "8G"});
+  ASSERT_EQ(trained.exit_code, 0) << trained.errors;
+  EXPECT_TRUE(contains(trained.errors, "memory: 1 batch of 8 pairs without activation checkpoints will take about "))
+      << trained.errors;
+  EXPECT_EQ(run_config("fitted")["train"]["max_memory"], "8G");
+  const Outcome again = train({"--output", folder_ / "fitted", "--max-memory", "8G", "--resume", "latest"});
+  ASSERT_EQ(again.exit_code, 0) << again.errors;
+  EXPECT_TRUE(contains(again.errors, "memory: as the run was started")) << again.errors;
+  expect_refused(train({"--output", folder_ / "small", "--max-memory", "64K"}), "train.max_memory is 64K, but even ");
+}
+
 TEST_F(Programs, InspectShowsWhatIsInside) {
   ASSERT_EQ(train({"--output", folder_ / "run"}).exit_code, 0);
   const Outcome preset = run("inspect", {"ViT-B-32", "--depth", "1"});

@@ -66,6 +66,7 @@ TEST(Config, ReadsEveryKeyAndWritesItBack) {
     "batch_size": 3,
     "max_pixels": 1000,
     "workers": 0,
+    "cache_bytes": 5,
     "tokenizer": "k",
     "transform": {
       "size": 64
@@ -106,6 +107,8 @@ TEST(Config, ReadsEveryKeyAndWritesItBack) {
     "epochs": 5,
     "minutes": 1.5,
     "accum_freq": 4,
+    "checkpointing": true,
+    "max_memory": "m",
     "grad_clip_norm": 0.0,
     "lock_image": true,
     "lock_text": true,

@@ -70,8 +70,9 @@ TEST_F(TrainerRun, LogsWhatTheStepsDid) {
 
   std::vector<std::string> keys;
   for (const auto& [key, value] : coarse.lines.front().items()) keys.push_back(key);
-  EXPECT_EQ(keys, (std::vector<std::string>{"step", "epoch", "loss", "loss_i2t", "loss_t2i", "logit_scale", "lr",
-                                            "grad_norm", "pairs_per_s", "data_wait_ms", "step_ms"}));
+  EXPECT_EQ(keys,
+            (std::vector<std::string>{"step", "epoch", "loss", "loss_i2t", "loss_t2i", "logit_scale", "lr", "grad_norm",
+                                      "pairs_per_s", "data_wait_ms", "step_ms", "live_mb", "peak_mb"}));
   ASSERT_EQ(coarse.lines.size(), 3u);  // steps 3 and 4, and the scores
   EXPECT_EQ(coarse.lines[0]["step"], 3);
   EXPECT_EQ(coarse.lines[1]["step"], 4);
@@ -91,6 +92,8 @@ TEST_F(TrainerRun, LogsWhatTheStepsDid) {
     EXPECT_GT(line["pairs_per_s"].get<double>(), 0);
     EXPECT_GT(line["step_ms"].get<double>(), 0);
     EXPECT_GE(line["data_wait_ms"].get<double>(), 0);
+    EXPECT_GT(line["live_mb"].get<double>(), 0);
+    EXPECT_GT(line["peak_mb"].get<double>(), line["live_mb"].get<double>());
   }
   const Json& scores = fine.lines.back();
   EXPECT_EQ(scores["step"], 4);

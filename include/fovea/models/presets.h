@@ -19,6 +19,14 @@ FOVEA_API ClipConfig clip_preset(std::string_view name);
 FOVEA_API ClipConfig parse_clip_config(const std::string& json);
 FOVEA_API std::string to_json(const ClipConfig& config);
 
+// What `bench_step --preset` and `inspect --plan` measure: "small", "s16", "b32", "rn50".
+struct StepBenchmark {
+  ClipConfig model;
+  bool image_tower_alone = false;  // whose loss is the mean of its squared features
+};
+FOVEA_API std::vector<std::string> step_benchmark_names();
+FOVEA_API StepBenchmark step_benchmark(std::string_view name);  // throws Error when the name is unknown
+
 // Parameters and forward operations (two per multiply-add) of one image and one caption of `caption_tokens` tokens.
 struct ModelSize {
   std::int64_t parameters = 0;

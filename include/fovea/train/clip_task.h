@@ -13,6 +13,13 @@ namespace fovea::train {
 // The objective that a configuration names. Throws Error naming the nearest known one.
 FOVEA_API objectives::AnyFeatureObjective make_objective(const ObjectiveConfig& config);
 
+// The folder that `config.model` names, whatever the working folder will be; empty when it names a preset or describes
+// a model. Throws Error when it can only be a folder and is none.
+FOVEA_API std::string model_folder(const Config& config);
+
+// Freezes what the configuration locks and freezes.
+FOVEA_API void freeze_as_configured(const TrainConfig& config, models::ClipModel& model);
+
 // A CLIP, its data set and its scores.
 class FOVEA_API ClipTask final : public Task {
  public:

@@ -24,6 +24,7 @@ struct DataConfig {
   std::int64_t batch_size = 256;
   std::int64_t max_pixels = image::default_max_pixels;  // larger pictures are left out without being decoded
   std::int64_t workers = 1;                             // loading threads; 0: the training thread loads
+  std::int64_t cache_bytes = std::int64_t{1} << 30;     // of decoded pictures that are kept
   std::string tokenizer;         // tokenizer.json, or a folder with one; empty: the model folder's, or the built-in one
   std::string transform = "{}";  // JSON text, read by the image transforms; the size is the model's
 };
@@ -66,6 +67,8 @@ struct TrainConfig {
   std::int64_t epochs = 30;
   double minutes = 0;                          // when positive, decides how many epochs fit
   std::int64_t accum_freq = 1;                 // batches of one step
+  bool checkpointing = false;                  // transformer blocks are computed again in backward, to save memory
+  std::string max_memory;                      // of the process ("12G"): decides accum_freq and checkpointing
   double grad_clip_norm = 1;                   // 0: none
   bool lock_image = false, lock_text = false;  // a tower keeps its weights
   std::vector<std::string> freeze;             // globs of parameters that keep theirs

@@ -20,6 +20,8 @@
 
 namespace fovea::train {
 
+FOVEA_API optim::Optimizer make_optimizer(const OptimConfig& config);
+
 // Trains a task on its loader's batches, step by step: loss, backward, clip, schedule, update. In the run folder
 // `config.output` it writes config.json, metrics.jsonl and checkpoints/ and, at the end, the model folder `model/`, one
 // evaluation line over all splits, and report.html. With `config.optim.ema_decay`, evaluation and model/ use the
