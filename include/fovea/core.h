@@ -6,6 +6,7 @@
 #include "fovea/core/dtype.h"
 #include "fovea/core/error.h"
 #include "fovea/core/export.h"
+#include "fovea/core/hash.h"
 #include "fovea/core/log.h"
 #include "fovea/core/parallel.h"
 #include "fovea/core/profile.h"

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "fovea/data/batch.h"
+#include "fovea/data/feature_cache.h"
 #include "fovea/data/folder_table.h"
 #include "fovea/data/idx.h"
 #include "fovea/data/image_text_dataset.h"

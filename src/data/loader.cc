@@ -120,7 +120,8 @@ class BatchMaker {
         encoder_(encoder),
         options_(options),
         pictures_(dataset_.size(), options.cache_bytes),
-        skipped_(dataset_.size()) {}
+        skipped_(dataset_.size()),
+        file_hashes_(static_cast<std::size_t>(options.features ? dataset_.size() : 0)) {}
 
   const ImageTextDataset& dataset() const { return dataset_; }
   std::int64_t skipped() { return skipped_.count(); }
@@ -138,17 +139,19 @@ class BatchMaker {
     const auto order = order_of(batch.epoch);
     const std::int64_t begin = batch.index * options_.batch_size;
     const std::int64_t count = std::min(options_.batch_size, dataset_.size() - begin);
-    batch.images = Tensor({count, transform_.size, transform_.size, Image::channels});
+    if (options_.features) batch.image_features = Tensor({count, options_.features->width()});
+    std::vector<Image> pictures;
     std::vector<std::int32_t> tokens;
     std::vector<std::int64_t> lengths;
     for (std::int64_t i = 0; i < count; ++i) {
       const std::int64_t scheduled = (*order)[static_cast<std::size_t>(begin + i)];
-      const std::int64_t id = add_picture(scheduled, batch.epoch, batch.images.rows(i, i + 1));
+      const std::int64_t id = add_picture(scheduled, batch, pictures);
       const std::vector<std::int32_t> ids = encode_text(scheduled, id, batch.epoch);
       tokens.insert(tokens.end(), ids.begin(), ids.end());
       lengths.push_back(static_cast<std::int64_t>(ids.size()));
       batch.sample_ids.push_back(id);
     }
+    batch.images = normalized(pictures);
     batch.tokens = from_values<std::int32_t>({static_cast<std::int64_t>(tokens.size())}, tokens);
     batch.text = PackedLayout::from_lengths(lengths);
     batch.text.sample_ids = from_values<std::int64_t>({count}, batch.sample_ids);
@@ -203,38 +206,84 @@ class BatchMaker {
     return {decoded, facts.size};
   }
 
-  // Nothing when the sample must be skipped.
-  std::optional<Image> transformed(std::int64_t id, Rng rng) {
-    if (skipped_.contains(id)) return {};
-    try {
-      const auto [picture, size] = source(id, rng);
-      return options_.train ? image::train_transform(*picture, size, transform_, rng)
-                            : image::eval_transform(*picture, transform_);
-    } catch (const Error& error) {
-      const std::string what = error.what(), &path = dataset_[id].image_path;
-      const bool names_it = what.find(path) != std::string::npos;
-      const std::string reason = concat("sample ", id, names_it ? "" : " (" + path + ")", ": ", what);
-      if (!options_.train) fail("[loader] ", reason);
-      skipped_.add(id, reason);
-      return {};
-    }
+  Image transformed(std::int64_t id, Rng rng) {
+    const auto [picture, size] = source(id, rng);
+    return options_.train ? image::train_transform(*picture, size, transform_, rng)
+                          : image::eval_transform(*picture, transform_);
   }
 
-  // Writes the picture of the scheduled sample, or of the first usable one after it, and returns which. The random
+  Tensor normalized(const std::vector<Image>& pictures) const {
+    Tensor images({static_cast<std::int64_t>(pictures.size()), transform_.size, transform_.size, Image::channels});
+    for (std::size_t i = 0; i < pictures.size(); ++i) {
+      const auto row = static_cast<std::int64_t>(i);
+      image::normalize(pictures[i], transform_.normalization, images.rows(row, row + 1).mutable_data<float>());
+    }
+    return images;
+  }
+
+  // The hash of a picture's file, which is read once.
+  Hash128 file_hash(std::int64_t id) {
+    std::optional<Hash128>& place = file_hashes_[static_cast<std::size_t>(id)];
+    {
+      const std::lock_guard lock(hashes_mutex_);
+      if (place) return *place;
+    }
+    const std::string file = image::read_picture_file(dataset_[id].image_path);
+    const Hash128 hash = hash128(file.data(), file.size());
+    const std::lock_guard lock(hashes_mutex_);
+    place = hash;
+    return hash;
+  }
+
+  // The features of the next row of the batch, or the picture that they are to be computed from.
+  void add_features(std::int64_t id, Batch& batch, std::vector<Image>& pictures) {
+    const std::uint64_t view =
+        options_.feature_views > 0 ? static_cast<std::uint64_t>(batch.epoch % options_.feature_views) : 0;
+    const auto row = static_cast<std::int64_t>(batch.feature_keys.size());
+    const struct {
+      Hash128 file;
+      std::uint64_t view;
+    } content{file_hash(id), view};
+    const Hash128 key = hash128(&content, sizeof content);
+    if (!options_.features->find(key, batch.image_features.rows(row, row + 1).mutable_data<float>())) {
+      // A view follows from the file, so that equal pictures have equal features.
+      const RngKey drawn = RngKey{options_.seed}.derive("view").derive(view).derive(content.file.low);
+      pictures.push_back(transformed(id, Rng(drawn)));
+      batch.uncached.push_back(row);
+    }
+    batch.feature_keys.push_back(key);
+  }
+
+  // Adds the picture of the scheduled sample, or of the first usable one after it, and returns which. The random
   // numbers stay those of the scheduled sample: a picture shown twice in an epoch is not transformed twice in the same
   // way.
-  std::int64_t add_picture(std::int64_t scheduled, std::int64_t epoch, Tensor out) {
-    const Rng rng(key("augment", epoch).derive(static_cast<std::uint64_t>(scheduled)));
+  std::int64_t add_picture(std::int64_t scheduled, Batch& batch, std::vector<Image>& pictures) {
+    const Rng rng(key("augment", batch.epoch).derive(static_cast<std::uint64_t>(scheduled)));
     const std::int64_t candidates = std::min<std::int64_t>(dataset_.size(), 100);
     for (std::int64_t i = 0; i < candidates; ++i) {
       const std::int64_t id = (scheduled + i) % dataset_.size();
-      if (const std::optional<Image> picture = transformed(id, rng)) {
-        image::normalize(*picture, transform_.normalization, out.mutable_data<float>());
+      if (skipped_.contains(id)) continue;
+      try {
+        if (options_.features) {
+          add_features(id, batch, pictures);
+        } else {
+          pictures.push_back(transformed(id, rng));
+        }
         return id;
+      } catch (const Error& error) {
+        skip(id, error.what());
       }
     }
     fail("[loader] none of ", candidates, " pictures in a row can be used; one of them: ", skipped_.last_reason(),
          "\nhint: picture paths start from the table's folder");
+  }
+
+  void skip(std::int64_t id, const std::string& what) {
+    const std::string& path = dataset_[id].image_path;
+    const bool names_it = what.find(path) != std::string::npos;
+    const std::string reason = concat("sample ", id, names_it ? "" : " (" + path + ")", ": ", what);
+    if (!options_.train) fail("[loader] ", reason);
+    skipped_.add(id, reason);
   }
 
   std::vector<std::int32_t> encode_text(std::int64_t scheduled, std::int64_t id, std::int64_t epoch) const {
@@ -252,6 +301,8 @@ class BatchMaker {
   const LoaderOptions options_;
   PictureCache pictures_;
   SkipList skipped_;
+  std::mutex hashes_mutex_;
+  std::vector<std::optional<Hash128>> file_hashes_;
   std::mutex orders_mutex_;
   std::map<std::int64_t, std::shared_ptr<const Order>> orders_;
 };

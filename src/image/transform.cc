@@ -159,6 +159,14 @@ Image train_transform(const Image& image, Size size, const TransformConfig& conf
   return out;
 }
 
+bool is_random(const Augment& augment) {
+  const ColorAugment& c = augment.color;
+  const bool colors =
+      c.brightness != 0 || c.contrast != 0 || c.saturation != 0 || c.hue != 0 || c.matrix != 0 || c.grayscale != 0;
+  return augment.crop.active() || augment.crop.random_position || augment.affine.active() ||
+         augment.rand_augment.active() || colors || augment.blur.active() || augment.erase.active();
+}
+
 void check(const TransformConfig& config) {
   check_number("size", config.size, 1, 1 << 14);
   FOVEA_CHECK(config.resize_to == 0 || (config.resize_to >= config.size && config.resize_to <= 1 << 14),

@@ -7,6 +7,7 @@
 #include <optional>
 #include <system_error>
 
+#include "fovea/autograd/no_grad.h"
 #include "fovea/core/log.h"
 #include "fovea/eval/clip_retrieval.h"
 #include "fovea/models/clip_folder.h"
@@ -140,6 +141,30 @@ models::ClipFolder configured_clip(const Config& config) {
   return clip;
 }
 
+Hash128 hash_of(const std::string& text) { return hash128(text.data(), text.size()); }
+
+// Of all that decides the features of a picture but the picture itself.
+Hash128 tower_hash(models::ImageTower& tower, const image::TransformConfig& transform, const Config& config) {
+  std::vector<Hash128> parts{hash_of(image::to_json(transform))};
+  if (config.data.feature_views > 0) parts.push_back({config.train.seed, 1});  // it decides the views
+  for (const nn::ParamEntry& entry : nn::collect(tower)) {
+    const Tensor value = entry.value();
+    parts.push_back(hash_of(entry.path));
+    parts.push_back(hash128(value.raw(), static_cast<std::size_t>(value.bytes())));
+  }
+  return hash128(parts.data(), parts.size() * sizeof(Hash128));
+}
+
+void check_feature_cache(models::ImageTower& tower, const image::Augment& augment, std::int64_t views) {
+  for (const nn::ParamEntry& entry : nn::collect(tower)) {
+    FOVEA_CHECK(entry.leaf->is_buffer() || entry.leaf->frozen, "[train] data.feature_cache keeps features of frozen ",
+                "towers, but vision_model.", entry.path, " is trained\nhint: set train.lock_image");
+  }
+  FOVEA_CHECK(views > 0 || !image::is_random(augment), "[train] data.feature_cache keeps one picture's features, but ",
+              "data.transform.augment makes other ones in every epoch\nhint: set data.feature_views to the number of "
+              "views of each picture that take turns, or leave the augmentation out");
+}
+
 std::string giga(double flops) {
   char text[32];
   std::snprintf(text, sizeof text, "%.3g GFLOP", flops * 1e-9);
@@ -184,6 +209,14 @@ ClipTask::ClipTask(const Config& config, objectives::AnyFeatureObjective objecti
   options.cache_bytes = config.data.cache_bytes;
   options.word_dropout = config.data.word_dropout;
   options.seed = config.train.seed;
+  if (!config.data.feature_cache.empty()) {
+    check_feature_cache(clip_.model.vision_model, clip_.transform.augment, config.data.feature_views);
+    tower_hash_ = tower_hash(clip_.model.vision_model, clip_.transform, config_);
+    features_ = std::make_unique<data::FeatureCache>(config.data.feature_cache, tower_hash_,
+                                                     clip_.model.vision_model.features());
+    options.features = features_.get();
+    options.feature_views = config.data.feature_views;
+  }
   loader_ = std::make_unique<data::Loader>(open_split(config.data, config.data.train_split), clip_.transform,
                                            encoder_.get(), options);
   for (const std::string& split : config_.eval.splits) check_split(open_split(config.data, split), split);
@@ -206,18 +239,53 @@ Config ClipTask::resolved(const Config& config) const {
   return full;
 }
 
+// `batch` with all of its features: the missing ones are computed and kept. They go through bf16 like all others, so
+// that a run with an empty cache and one with a full one take the same steps.
+data::Batch ClipTask::with_features(const data::Batch& batch, const nn::Ctx& ctx) {
+  if (!features_checked_) {
+    FOVEA_CHECK(tower_hash(clip_.model.vision_model, clip_.transform, config_) == tower_hash_,
+                "[train] the image tower has other weights than those that data.feature_cache was opened for",
+                "\nhint: the checkpoint and the model that the run began with must have the same image tower");
+    features_checked_ = true;
+  }
+  if (batch.uncached.empty()) return batch;
+  data::Batch full = batch;
+  const NoGrad no_grad;
+  const Tensor images = batch.images.to(clip_.model.logit_scale.value().dtype());
+  Tensor computed = clip_.model.vision_model(images, ctx.eval()).value().to(DType::f32);
+  std::vector<Hash128> keys;
+  for (const std::int64_t row : batch.uncached) keys.push_back(batch.feature_keys[static_cast<std::size_t>(row)]);
+  features_->add(keys, computed.mutable_data<float>());
+  for (std::size_t i = 0; i < batch.uncached.size(); ++i) {
+    const auto from = static_cast<std::int64_t>(i), to = batch.uncached[i];
+    full.image_features.rows(to, to + 1).copy_from(computed.rows(from, from + 1));
+  }
+  full.uncached.clear();
+  return full;
+}
+
 objectives::Embeddings ClipTask::embed(const data::Batch& batch, const nn::Ctx& ctx) const {
+  if (features_) {
+    const Var features(batch.image_features.to(clip_.model.logit_scale.value().dtype()));
+    return {ops::l2_normalize(clip_.model.project_image(features, ctx)),
+            ops::l2_normalize(clip_.model.encode_text(batch.tokens, batch.text, ctx)), clip_.model.logit_scale()};
+  }
   data::Batch converted = batch;
   converted.images = batch.images.to(clip_.model.logit_scale.value().dtype());
   return clip_.model.embed(converted, ctx);
 }
 
 objectives::Loss ClipTask::loss(const data::Batch& batch, const nn::Ctx& ctx) {
-  return objective_(embed(batch, ctx), ctx);
+  return objective_(embed(features_ ? with_features(batch, ctx) : batch, ctx), ctx);
 }
 
 objectives::Loss ClipTask::backward(std::span<const data::Batch> micro_batches, const nn::Ctx& ctx) {
   if (micro_batches.size() == 1) return Task::backward(micro_batches, ctx);
+  std::vector<data::Batch> full;  // features are computed once, though batches are encoded twice
+  if (features_) {
+    for (const data::Batch& batch : micro_batches) full.push_back(with_features(batch, ctx));
+    micro_batches = full;
+  }
   const auto encode = [&](std::int64_t j, const nn::Ctx& pass) {
     return embed(micro_batches[static_cast<std::size_t>(j)], pass);
   };

@@ -60,6 +60,8 @@ void fields(DataConfig& c, auto&& f) {
   f("workers", c.workers, count_or_zero);
   f("cache_bytes", c.cache_bytes, bytes);
   f("tokenizer", c.tokenizer, any);
+  f("feature_cache", c.feature_cache, any);
+  f("feature_views", c.feature_views, count_or_zero);
   f("transform", RawJson{c.transform}, any);
 }
 void fields(ObjectiveConfig& c, auto&& f) {

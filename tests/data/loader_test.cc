@@ -100,6 +100,44 @@ TEST(Loader, ReducedPicturesAreThoseOfTheDecoder) {
   EXPECT_GE(reductions.size(), 3u);
 }
 
+TEST(Loader, FeaturesFollowThePicturesBytes) {
+  const TempFolder folder;
+  Rng rng(1);
+  const auto write = [&](const std::string& name) {
+    image::Image picture(20, 20);
+    for (auto& x : picture.pixels) x = static_cast<std::uint8_t>(rng.below(256));
+    folder.write(name, image::encode_png(picture));
+  };
+  for (const char* name : {"a.png", "b.png", "c.png"}) write(name);
+  const TempFolder kept;
+  FeatureCache cache(kept.path(), {1, 2}, 2);
+  image::TransformConfig transform;
+  transform.size = 16;
+  LoaderOptions options = options_with(0);
+  options.batch_size = 3;
+  options.shuffle = false;
+  DatasetOptions pictures;
+  pictures.split_column = "";
+  const auto first_batch = [&](bool with_cache) {
+    options.features = with_cache ? &cache : nullptr;
+    return Loader(ImageTextDataset(folder.path(), pictures), transform, &encoder, options).next();
+  };
+  const Batch fresh = first_batch(true);
+  EXPECT_EQ(fresh.uncached, (std::vector<std::int64_t>{0, 1, 2}));
+  EXPECT_EQ(count_different_bits(fresh.images, first_batch(false).images), 0);
+  std::vector<float> rows{1, 2, 3, 4, 5, 6};
+  cache.add(fresh.feature_keys, rows.data());
+  const Batch known = first_batch(true);
+  EXPECT_TRUE(known.uncached.empty());
+  for (int i = 0; i < 6; ++i) EXPECT_EQ(known.image_features.at(i), i + 1);
+  write("b.png");
+  const Batch changed = first_batch(true);
+  EXPECT_EQ(changed.uncached, (std::vector<std::int64_t>{1}));
+  EXPECT_EQ(changed.images.dim(0), 1);
+  EXPECT_EQ(count_different_bits(changed.images, first_batch(false).images.rows(1, 2)), 0);
+  EXPECT_EQ(changed.image_features.at(4), 5);
+}
+
 TEST(Loader, DeliversWhatItsPartsMake) {
   const ImageTextDataset dataset = clip_art();
   image::TransformConfig transform;

@@ -68,6 +68,8 @@ TEST(Config, ReadsEveryKeyAndWritesItBack) {
     "workers": 0,
     "cache_bytes": 5,
     "tokenizer": "k",
+    "feature_cache": "n",
+    "feature_views": 3,
     "transform": {
       "size": 64
     }

@@ -509,6 +509,60 @@ TEST_F(TrainerRun, LockedTowersKeepTheirWeights) {
   EXPECT_EQ(moved(R"(train.freeze=["*_model.*", "logit*"])"), "vt");  // the projections
 }
 
+TEST_F(TrainerRun, FeaturesOfALockedTowerAreComputedOnce) {
+  Config c = config(tiny_vit_transformer);
+  c.train.lock_image = true;
+  const std::vector<double> plain = losses(run(c).lines);
+  c.data.feature_cache = runs_ / "features";
+  const Outcome first = run(c), second = run(c);
+  expect_same_run(first, second);
+  const std::vector<double> cached = losses(first.lines);
+  ASSERT_EQ(cached.size(), plain.size());
+  EXPECT_NE(cached, plain);
+  for (std::size_t i = 0; i < plain.size(); ++i) EXPECT_NEAR(cached[i], plain[i], 0.02 * plain[i]);
+  ClipTask task(c);
+  EXPECT_TRUE(task.loader().next().uncached.empty());
+  EXPECT_EQ(task.loader().next().images.numel(), 0);
+}
+
+TEST_F(TrainerRun, CachedFeaturesFollowWeightsTransformAndView) {
+  Config c = config(tiny_vit_transformer);
+  c.train.lock_image = true;
+  c.train.epochs = 1;
+  c.data.feature_cache = runs_ / "features";
+  run(c);
+  const auto uncached = [](const Config& changed) { return ClipTask(changed).loader().next().uncached.size(); };
+  EXPECT_EQ(uncached(c), 0u);
+  Config other = c;
+  other.train.seed = 1;  // other weights
+  EXPECT_EQ(uncached(other), 16u);
+  other = c;
+  apply_set(other, "data.transform.interpolation=bilinear");
+  EXPECT_EQ(uncached(other), 16u);
+  apply_set(c, "data.transform.augment.affine.flip=0.5");
+  EXPECT_TRUE(contains(error_of([&] { ClipTask task(c); }), "set data.feature_views"));
+  c.data.feature_views = 2;
+  c.train.epochs = 1;
+  run(c);
+  ClipTask task(c);
+  EXPECT_EQ(task.loader().next().uncached.size(), 0u);   // view 0
+  EXPECT_EQ(task.loader().next().uncached.size(), 16u);  // view 1
+  c.train.lock_image = false;
+  EXPECT_TRUE(contains(error_of([&] { ClipTask trained(c); }), "is trained\nhint: set train.lock_image"));
+}
+
+TEST_F(TrainerRun, CachedFeaturesWorkInMicroBatches) {
+  Config c = config(tiny_vit_transformer);
+  c.train.lock_image = true;
+  c.data.feature_cache = runs_ / "features";
+  const Outcome whole = run(c);
+  c.data.batch_size = 8;
+  c.train.accum_freq = 2;
+  c.data.feature_cache = runs_ / "others";
+  const std::vector<double> parts = losses(run(c).lines);
+  EXPECT_NEAR(parts[0], losses(whole.lines)[0], 1e-4);
+}
+
 TEST_F(TrainerRun, Lamb) {
   Config c = config();
   c.train.epochs = 4;

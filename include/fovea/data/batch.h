@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "fovea/core/hash.h"
 #include "fovea/tensor/packed.h"
 #include "fovea/tensor/tensor.h"
 
@@ -11,11 +12,16 @@ namespace fovea::data {
 
 // N pictures with one text each.
 struct Batch {
-  Tensor images;                         // (N, S, S, 3) f32, normalised
+  Tensor images;                         // (N, S, S, 3) f32, normalised; with a feature cache, of `uncached` alone
   Tensor tokens;                         // (T) i32, the texts one after another
   PackedLayout text;                     // where each text begins
   std::vector<std::int64_t> sample_ids;  // (N) row numbers in the data set
   std::int64_t epoch = 0, index = 0;     // which batch of which epoch
+
+  // With a feature cache (LoaderOptions::features) only.
+  Tensor image_features;               // (N, D) f32; the rows of `uncached` are still to be computed
+  std::vector<Hash128> feature_keys;   // (N) what they are kept under
+  std::vector<std::int64_t> uncached;  // rows whose pictures are in `images`, in this order
 
   std::int64_t size() const { return static_cast<std::int64_t>(sample_ids.size()); }
 };

@@ -6,6 +6,7 @@
 
 #include "fovea/core/export.h"
 #include "fovea/data/batch.h"
+#include "fovea/data/feature_cache.h"
 #include "fovea/data/image_text_dataset.h"
 #include "fovea/data/text_encoder.h"
 #include "fovea/image/decode.h"
@@ -24,6 +25,9 @@ struct LoaderOptions {
   std::int64_t max_pixels = image::default_max_pixels;  // of one picture
   double word_dropout = 0;                              // training: probability of leaving out each word of a text
   std::uint64_t seed = 0;
+  // When not null, must outlive the loader: features that it holds are delivered in place of pictures.
+  const FeatureCache* features = nullptr;
+  std::int64_t feature_views = 0;  // training with it: transforms of each picture, one epoch each; 0: not random at all
 };
 
 // Delivers one epoch after another. A batch is decided by the seed, its epoch and its index alone: the number of

@@ -60,6 +60,9 @@ FOVEA_API int train_reduction(Size size, const TransformConfig& config, Rng rng)
 // As train_transform, of a picture that was `size` before it was reduced: takes the same part of it.
 FOVEA_API Image train_transform(const Image& image, Size size, const TransformConfig& config, Rng& rng);
 
+// Whether train_transform gives other pictures in every epoch.
+FOVEA_API bool is_random(const Augment& augment);
+
 // Throws Error, naming the key, unless every number is in its range: size positive, probabilities within [0, 1], ...
 FOVEA_API void check(const TransformConfig& config);
 

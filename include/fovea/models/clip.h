@@ -41,7 +41,10 @@ struct Clip {
 
   // (N, S, S, 3) normalised images -> (N, E), not of unit length.
   Var encode_image(const Var& images, const nn::Ctx& ctx) const {
-    const Var features = vision_model(images, ctx);
+    return project_image(vision_model(images, ctx), ctx);
+  }
+  // The image tower's features (N, features()) -> (N, E).
+  Var project_image(const Var& features, const nn::Ctx& ctx) const {
     return visual_projection ? (*visual_projection)(features, ctx) : features;
   }
   // (T) packed ids -> (B, E), not of unit length.

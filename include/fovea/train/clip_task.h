@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "fovea/data/feature_cache.h"
 #include "fovea/models/clip_folder.h"
 #include "fovea/objectives/any_objective.h"
 #include "fovea/train/config.h"
@@ -48,6 +49,7 @@ class FOVEA_API ClipTask final : public Task {
 
  private:
   objectives::Embeddings embed(const data::Batch& batch, const nn::Ctx& ctx) const;
+  data::Batch with_features(const data::Batch& batch, const nn::Ctx& ctx);
   void set_rates(const Config& config);
 
   Config config_;
@@ -56,6 +58,9 @@ class FOVEA_API ClipTask final : public Task {
   std::vector<nn::ParamEntry> parameters_;
   objectives::AnyFeatureObjective objective_;
   std::unique_ptr<data::TextEncoder> encoder_;
+  std::unique_ptr<data::FeatureCache> features_;  // of the frozen image tower, when the configuration names a folder
+  Hash128 tower_hash_;
+  bool features_checked_ = false;  // that the weights are still those of tower_hash_
   std::unique_ptr<data::Loader> loader_;
   eval::RetrievalExamples examples_;
 };

@@ -25,8 +25,10 @@ struct DataConfig {
   std::int64_t max_pixels = image::default_max_pixels;  // larger pictures are left out without being decoded
   std::int64_t workers = 1;                             // loading threads; 0: the training thread loads
   std::int64_t cache_bytes = std::int64_t{1} << 30;     // of decoded pictures that are kept
-  std::string tokenizer;         // tokenizer.json, or a folder with one; empty: the model folder's, or the built-in one
-  std::string transform = "{}";  // JSON text, read by the image transforms; the size is the model's
+  std::string tokenizer;      // tokenizer.json, or a folder with one; empty: the model folder's, or the built-in one
+  std::string feature_cache;  // folder that keeps the features of a frozen image tower; empty: none
+  std::int64_t feature_views = 0;  // with it and a random transform: how many views of each picture take turns
+  std::string transform = "{}";    // JSON text, read by the image transforms; the size is the model's
 };
 
 struct ObjectiveConfig {
