@@ -1,6 +1,7 @@
 // A fast hash of bytes, to tell contents apart. Not for secrets: whoever wants to can make two inputs collide.
 #pragma once
 
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 
@@ -11,7 +12,6 @@ namespace fovea {
 struct Hash128 {
   std::uint64_t low = 0, high = 0;
 
-  friend bool operator==(const Hash128&, const Hash128&) = default;
   friend auto operator<=>(const Hash128&, const Hash128&) = default;
 };
 

@@ -21,8 +21,6 @@ class FOVEA_API FeatureCache {
   // folder and file where they are missing. Throws Error naming the file and the system's reason.
   FeatureCache(const std::string& folder, const Hash128& encoder, std::int64_t width);
   ~FeatureCache();
-  FeatureCache(const FeatureCache&) = delete;
-  FeatureCache& operator=(const FeatureCache&) = delete;
 
   std::int64_t width() const;
   std::int64_t size() const;  // rows
