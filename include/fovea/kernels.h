@@ -9,6 +9,8 @@
 #include "fovea/kernels/attention_reference.h"
 #include "fovea/kernels/batch_norm.h"
 #include "fovea/kernels/batch_norm_reference.h"
+#include "fovea/kernels/bfloat16.h"
+#include "fovea/kernels/bfloat16_reference.h"
 #include "fovea/kernels/contrastive.h"
 #include "fovea/kernels/contrastive_reference.h"
 #include "fovea/kernels/conv.h"

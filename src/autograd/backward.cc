@@ -58,6 +58,16 @@ void add_to_slot(Node& node, Tensor gradient) {
   }
 }
 
+// Recipes that start from the results of other recipes are used to a small depth only: making every value of a long
+// chain again from its start would take time that grows with the square of its length.
+void attach(Recipe recipe, Node& node) {
+  constexpr int deepest = 3;
+  for (const auto& input : node.inputs) {
+    if (input && input->recipe) node.recipe_depth = std::max(node.recipe_depth, input->recipe_depth);
+  }
+  if (++node.recipe_depth <= deepest) node.recipe = std::make_shared<const Recipe>(std::move(recipe));
+}
+
 }  // namespace
 
 Node::Node(const char* name_, Shape shape_, DType dtype_)
@@ -114,7 +124,7 @@ NoGrad::~NoGrad() { detail::tape_state().recording = previous_; }
 
 namespace {
 
-Var put_on_tape(const char* name, Tensor y, std::span<const Var> inputs, BackwardFn backward) {
+Var put_on_tape(const char* name, Tensor y, std::span<const Var> inputs, BackwardFn backward, Recipe recipe) {
   if (std::none_of(inputs.begin(), inputs.end(), [](const Var& input) { return input.requires_grad(); })) {
     return Var(std::move(y));
   }
@@ -122,14 +132,16 @@ Var put_on_tape(const char* name, Tensor y, std::span<const Var> inputs, Backwar
     detail::tape_state().skipped = true;
     return Var(std::move(y));
   }
-  return detail::record_always(name, std::move(y), inputs, std::move(backward));
+  Var result = detail::record_always(name, std::move(y), inputs, std::move(backward));
+  if (recipe) attach(std::move(recipe), *result.node());
+  return result;
 }
 
 }  // namespace
 
-Var record(const char* name, Tensor y, std::span<const Var> inputs, BackwardFn backward) {
+Var record(const char* name, Tensor y, std::span<const Var> inputs, BackwardFn backward, Recipe recipe) {
   if (AnomalyHook::on()) AnomalyHook::check_result(name, y, inputs);
-  Var result = put_on_tape(name, std::move(y), inputs, std::move(backward));
+  Var result = put_on_tape(name, std::move(y), inputs, std::move(backward), std::move(recipe));
   if (ProfileHook::on()) ProfileHook::recorded(name, result, inputs);
   return result;
 }
@@ -166,7 +178,8 @@ void backward(const Var& y, Tensor dy) {
     node->grad = Tensor();
     node->has_grad = false;
     BackwardFn function = std::move(node->backward);
-    Grads grads(*node);
+    node->recipe.reset();
+    Grads grads(*node, gradient);
     function(gradient, grads);
     profile.ran(*node, gradient);
     if (AnomalyHook::on()) AnomalyHook::check_gradients(*node);

@@ -15,7 +15,7 @@ using detail::TapeState;
 class Recompute {
  public:
   Recompute(CheckpointFn f, const std::vector<Var>& inputs) : function_(std::move(f)) {
-    for (const Var& input : inputs) inputs_.emplace_back(input.value());
+    for (const Var& input : inputs) inputs_.emplace_back(input);
   }
 
   void operator()(const Tensor& dy, Grads& grads) const {
@@ -34,11 +34,10 @@ class Recompute {
   // Input i, whose gradient goes where that of the checkpoint's input goes, added to what is there: so the sums are
   // made in the order of a tape without checkpoints. Inputs that are one value are one leaf.
   Var leaf(int i, const std::vector<Var>& before, Grads& grads) const {
-    const Tensor& value = inputs_[static_cast<std::size_t>(i)].get();
     for (int j = 0; j < i; ++j) {
       if (grads.same_input(i, j)) return before[static_cast<std::size_t>(j)];
     }
-    Var input(value, grads.wants(i));
+    Var input(inputs_[static_cast<std::size_t>(i)].restore(), grads.wants(i));
     if (!grads.wants(i)) return input;
     const GradSlot slot = grads.into(i);
     Node& node = *input.node();
@@ -53,7 +52,7 @@ class Recompute {
   }
 
   CheckpointFn function_;
-  std::vector<Saved> inputs_;
+  std::vector<SavedActivation> inputs_;
 };
 
 }  // namespace

@@ -8,6 +8,7 @@ namespace fovea::detail {
 struct TapeState {
   bool recording = true;
   bool recomputing = false;
+  bool saving_in_bf16 = false;
   bool skipped = false;  // an operation with an input that requires a gradient was not recorded
 };
 TapeState& tape_state();

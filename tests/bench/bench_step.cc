@@ -12,6 +12,7 @@
 
 #include "fovea/autograd/backward.h"
 #include "fovea/autograd/profiler.h"
+#include "fovea/autograd/saved.h"
 #include "fovea/core/cpu.h"
 #include "fovea/core/parallel.h"
 #include "fovea/core/profile.h"
@@ -32,7 +33,7 @@ namespace {
 using namespace fovea;
 
 struct Options {
-  std::string preset = "small", exact_savings = "off";
+  std::string preset = "small", exact_savings = "off", precision = "f32";
   std::int64_t batch = 32, steps = 10, tokens = 0, accum_freq = 1;
   int threads = num_threads();
   bool json = false, checkpointing = false, profile = false;
@@ -65,7 +66,10 @@ class Stepper {
       const profile::Span span("step");
       const auto start = std::chrono::steady_clock::now();
       store_.clear_gradients();
-      backward_pass(model_, options_.context());
+      {
+        const SaveInBf16 rounding(options_.precision == "bf16");
+        backward_pass(model_, options_.context());
+      }
       store_.complete_gradients();
       optimizer_.step(store_, 1e-4);
       const std::chrono::duration<double, std::milli> elapsed = std::chrono::steady_clock::now() - start;
@@ -192,6 +196,8 @@ int main(int argc, char** argv) {
   app.add_option("--tokens", options.tokens, "length of captions with start and end token, under exact savings");
   app.add_option("--accum-freq", options.accum_freq, "micro-batches of a step, through the gradient cache")
       ->check(CLI::PositiveNumber);
+  app.add_option("--precision", options.precision, "bf16: activations are kept for backward in half the memory")
+      ->check(CLI::IsMember({"f32", "bf16"}));
   app.add_flag("--checkpointing", options.checkpointing, "blocks keep their inputs alone");
   app.add_flag("--profile", options.profile, "tables of operations and modules on standard error: where the time goes");
   app.add_option("--trace", options.trace, "the same as a file for chrome://tracing or ui.perfetto.dev")

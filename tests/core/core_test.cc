@@ -1,10 +1,13 @@
 // Errors, shapes, bf16, random numbers, parallel_for, the allocator.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <set>
+#include <vector>
 
 #include "fovea/core/allocator.h"
 #include "fovea/core/cpu.h"
@@ -97,6 +100,55 @@ TEST(Allocator, ReusesAndCounts) {
   EXPECT_EQ(allocator::stats().live_bytes, before.live_bytes);
   EXPECT_THROW(allocator::allocate(std::size_t{1} << 60), Error);
   EXPECT_EQ(allocator::stats().live_bytes, before.live_bytes);
+}
+
+TEST(Allocator, LargeBlocksServeOtherSizes) {
+  constexpr std::size_t mib = std::size_t{1} << 20;
+  std::vector<void*> blocks;
+  for (int i = 0; i < 8; ++i) blocks.push_back(allocator::allocate(5 * mib + 100));
+  for (const int i : {3, 1, 2, 7, 0, 5, 6, 4})
+    allocator::deallocate(blocks[static_cast<std::size_t>(i)], 5 * mib + 100);
+  const auto before = allocator::stats();
+  EXPECT_GE(before.cached_bytes, static_cast<std::int64_t>(40 * mib));
+  void* one = allocator::allocate(30 * mib);
+  void* another = allocator::allocate(7 * mib);
+  EXPECT_EQ(reinterpret_cast<std::uintptr_t>(one) % allocator::alignment, 0u);
+  EXPECT_EQ(allocator::stats().cache_misses, before.cache_misses);
+  EXPECT_EQ(allocator::stats().live_bytes, before.live_bytes + static_cast<std::int64_t>(37 * mib));
+  allocator::deallocate(one, 30 * mib);
+  allocator::deallocate(another, 7 * mib);
+  EXPECT_EQ(allocator::stats().cached_bytes, before.cached_bytes);
+  allocator::release_cached();
+  EXPECT_EQ(allocator::stats().cached_bytes, 0);
+}
+
+// Random sizes in a random order: no two blocks overlap, and all of them come back.
+TEST(Allocator, BlocksAreApart) {
+  Rng rng(7);
+  struct Block {
+    unsigned char* data;
+    std::size_t size;
+    unsigned char mark;
+  };
+  std::vector<Block> blocks;
+  const auto before = allocator::stats().live_bytes;
+  for (int i = 0; i < 2000; ++i) {
+    if (blocks.size() < 40 && rng.uniform() < 0.6) {
+      const auto size = static_cast<std::size_t>(rng.uniform() * (rng.uniform() < 0.5 ? 3e3 : 3e5)) + 1;
+      const auto mark = static_cast<unsigned char>(i);
+      auto* data = static_cast<unsigned char*>(allocator::allocate(size));
+      std::memset(data, mark, size);
+      blocks.push_back({data, size, mark});
+    } else if (!blocks.empty()) {
+      const auto at = static_cast<std::size_t>(rng.uniform() * static_cast<double>(blocks.size()));
+      const Block block = blocks[at];
+      ASSERT_EQ(std::count(block.data, block.data + block.size, block.mark), static_cast<std::ptrdiff_t>(block.size));
+      allocator::deallocate(block.data, block.size);
+      blocks.erase(blocks.begin() + static_cast<std::ptrdiff_t>(at));
+    }
+  }
+  for (const Block& block : blocks) allocator::deallocate(block.data, block.size);
+  EXPECT_EQ(allocator::stats().live_bytes, before);
 }
 
 TEST(Cpu, CapsTheInstructionSet) {

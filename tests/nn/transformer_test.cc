@@ -1,10 +1,13 @@
 #include "fovea/nn/transformer.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include "../support/error_of.h"
 #include "fovea/autograd/backward.h"
+#include "fovea/autograd/saved.h"
 #include "fovea/core/allocator.h"
+#include "fovea/core/parallel.h"
 #include "fovea/ops/elementwise.h"
 #include "fovea/ops/reduce.h"
 #include "fovea/tensor/factory.h"
@@ -135,6 +138,58 @@ TEST(Transformer, FrozenKeepsNothing) {
   const Var y = transformer(x, ctx);
   EXPECT_FALSE(y.requires_grad());
   EXPECT_LE(allocator::stats().live_bytes - before, y.value().bytes());
+}
+
+// Per token and layer backward needs the input, queries, keys and values, the attended values, the sum after them and
+// the feed-forward block before its activation: 10 D. Norms' and activations' results are made again.
+TEST(Transformer, KeepsTenNumbersPerTokenLayerAndChannel) {
+  Init init(1);
+  const TransformerConfig config{64, 4, 4, 256, Activation::gelu, ops::AttentionKind::full, 1e-5};
+  const Transformer transformer(config, TransformerInit::clip_text, init);
+  const std::int64_t tokens = 2048, once = tokens * config.width * 4;
+  const Var x(random_normal({tokens, config.width}, RngKey{1}), true);
+  Ctx ctx = lengths(std::vector<std::int64_t>(64, 32));
+  const auto peak = [&] {
+    for (const auto& leaf : testing::leaves_of(collect(transformer))) leaf->node->has_grad = false;
+    const std::int64_t before = allocator::stats().live_bytes;
+    allocator::reset_peak();
+    backward(transformer(x, ctx), zeros(x.shape()));
+    return static_cast<double>(allocator::stats().peak_bytes - before) / static_cast<double>(once);
+  };
+  peak();                         // gradients are there from now on
+  const double temporaries = 12;  // of one layer, forward or backward; packed operands of its products
+  EXPECT_LE(peak(), 10 * 4 + temporaries);
+  {
+    const SaveInBf16 rounding;
+    EXPECT_LE(peak(), 5 * 4 + temporaries);
+  }
+  ctx.checkpointing = true;
+  EXPECT_LE(peak(), 4 + 10 + temporaries);
+}
+
+// Once every size was seen, steps neither ask the system for memory nor touch a new page.
+TEST(Transformer, AStepFindsItsMemoryAgain) {
+  Init init(1);
+  const TransformerConfig config{64, 4, 4, 256, Activation::gelu, ops::AttentionKind::full, 1e-5};
+  const Transformer transformer(config, TransformerInit::clip_text, init);
+  const Var x(random_normal({2048, config.width}, RngKey{1}), true);
+  const Ctx ctx = lengths(std::vector<std::int64_t>(64, 32));
+  const auto steps = [&](int count) {
+    for (int i = 0; i < count; ++i) backward(transformer(x, ctx), zeros(x.shape()));
+  };
+  const auto faults = [] {
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_minflt;
+  };
+  const int threads = num_threads();
+  set_num_threads(1);  // how many temporaries are there at a time is then the same in every step
+  steps(5);
+  const std::int64_t misses = allocator::stats().cache_misses, before = faults();
+  steps(10);
+  EXPECT_EQ(allocator::stats().cache_misses, misses);
+  EXPECT_LE(faults() - before, 100);  // of 4 KiB each; the steps' tensors have 60,000
+  set_num_threads(threads);
 }
 
 TEST(Transformer, NamesItsLayers) {

@@ -40,6 +40,31 @@ class BackwardFn {
   std::unique_ptr<Base> impl_;
 };
 
+// Makes the value of an operation again from what is kept for backward anyway, with the same bits. Move-only.
+class Recipe {
+ public:
+  Recipe() = default;
+  template <class F>
+  requires(!std::is_same_v<std::remove_cvref_t<F>, Recipe>) Recipe(F&& f)  // NOLINT: a function is a recipe
+      : impl_(std::make_unique<Holder<std::remove_cvref_t<F>>>(std::forward<F>(f))) {}
+
+  explicit operator bool() const { return impl_ != nullptr; }
+  Tensor operator()() const { return impl_->make(); }
+
+ private:
+  struct Base {
+    virtual ~Base() = default;
+    virtual Tensor make() const = 0;
+  };
+  template <class F>
+  struct Holder final : Base {
+    explicit Holder(F f) : function(std::move(f)) {}
+    Tensor make() const override { return function(); }
+    F function;
+  };
+  std::unique_ptr<Base> impl_;
+};
+
 struct FOVEA_API Node {
   Node(const char* name, Shape shape, DType dtype);
   ~Node();
@@ -53,6 +78,9 @@ struct FOVEA_API Node {
   bool is_leaf = true;                        // gradients stay in a leaf until they are cleared
   std::vector<std::shared_ptr<Node>> inputs;  // null where no gradient is wanted
   BackwardFn backward;                        // empty in a leaf, and once backward has passed
+  std::shared_ptr<const Recipe> recipe;       // of its output, where there is one; dropped when backward has passed
+  int recipe_depth = 0;                       // recipes that run one inside the other to make the output
+  std::weak_ptr<const Tensor> rounded;        // its output as bf16, while something keeps that
 
   Tensor grad;              // the gradient so far
   bool has_grad = false;    // whether `grad` was written since it was last cleared

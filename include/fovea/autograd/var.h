@@ -27,7 +27,8 @@ class FOVEA_API Var {
   double item() const { return value_.item(); }
 
   bool requires_grad() const { return node_ != nullptr; }
-  Var detach() const { return Var(value_); }  // same elements, off the tape
+  bool has_recipe() const { return node_ && node_->recipe; }  // saving it takes no memory
+  Var detach() const { return Var(value_); }                  // same elements, off the tape
 
   // Gradient accumulated by backward() in a leaf; undefined when nothing has arrived.
   Tensor grad() const { return node_ && node_->has_grad ? node_->grad : Tensor(); }
@@ -56,7 +57,8 @@ struct GradSlot {
 // What a backward function writes to.
 class FOVEA_API Grads {
  public:
-  explicit Grads(Node& node) : node_(node) {}
+  // `dy` is what the backward function is called with.
+  Grads(Node& node, const Tensor& dy) : node_(node), dy_(dy) {}
 
   // Whether input i takes part in the backward pass.
   bool wants(int i) const { return node_.inputs[static_cast<std::size_t>(i)] != nullptr; }
@@ -69,9 +71,12 @@ class FOVEA_API Grads {
   bool same_input(int i, int j) const {
     return wants(i) && node_.inputs[static_cast<std::size_t>(i)] == node_.inputs[static_cast<std::size_t>(j)];
   }
+  // A tensor like dy for what is computed from it element by element: dy's own memory when nothing else reads it.
+  Tensor in_place_of_dy() const { return dy_.unique() ? dy_ : Tensor(dy_.shape(), dy_.dtype()); }
 
  private:
   Node& node_;
+  const Tensor& dy_;
 };
 
 // Whether operations are recorded on this thread.
@@ -79,13 +84,15 @@ FOVEA_API bool grad_enabled();
 
 // Puts the result of an operation on the tape: `backward(dy, grads)` will be called with the gradient of y. `name` must
 // have static storage. When no input requires a gradient, or inside NoGrad, the function is dropped and y is a
-// constant.
-FOVEA_API Var record(const char* name, Tensor y, std::span<const Var> inputs, BackwardFn backward);
-inline Var record(const char* name, Tensor y, std::initializer_list<Var> inputs, BackwardFn backward) {
-  return record(name, std::move(y), std::span<const Var>(inputs.begin(), inputs.size()), std::move(backward));
+// constant. `recipe` makes y again: operations that need y in backward keep it instead of y (SavedActivation).
+FOVEA_API Var record(const char* name, Tensor y, std::span<const Var> inputs, BackwardFn backward, Recipe recipe = {});
+inline Var record(const char* name, Tensor y, std::initializer_list<Var> inputs, BackwardFn backward,
+                  Recipe recipe = {}) {
+  return record(name, std::move(y), std::span<const Var>(inputs.begin(), inputs.size()), std::move(backward),
+                std::move(recipe));
 }
-inline Var record(const char* name, Tensor y, const std::vector<Var>& inputs, BackwardFn backward) {
-  return record(name, std::move(y), std::span<const Var>(inputs), std::move(backward));
+inline Var record(const char* name, Tensor y, const std::vector<Var>& inputs, BackwardFn backward, Recipe recipe = {}) {
+  return record(name, std::move(y), std::span<const Var>(inputs), std::move(backward), std::move(recipe));
 }
 
 }  // namespace fovea

@@ -13,7 +13,7 @@ inline constexpr std::size_t alignment = 64;  // bytes; one cache line, and the 
 struct Stats {
   std::int64_t live_bytes = 0;    // handed out and not yet returned
   std::int64_t peak_bytes = 0;    // largest live_bytes since the start or the last reset_peak
-  std::int64_t cached_bytes = 0;  // returned and kept for reuse
+  std::int64_t cached_bytes = 0;  // returned and kept for reuse, with their pages
   std::int64_t allocations = 0;   // calls of allocate so far
   std::int64_t cache_misses = 0;  // those that went to the operating system
 };

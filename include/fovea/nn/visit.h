@@ -10,7 +10,6 @@
 #include <initializer_list>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -57,14 +56,13 @@ inline constexpr bool is_variant<std::variant<T...>> = true;
 
 class Collector {
  public:
-  Collector(std::vector<ParamEntry>& entries, std::set<const ParamLeaf*>& seen, std::string prefix)
-      : entries_(entries), seen_(seen), prefix_(std::move(prefix)) {}
+  Collector(std::vector<ParamEntry>& entries, std::string prefix) : entries_(entries), prefix_(std::move(prefix)) {}
 
   template <class Field>
   void operator()(std::string_view name, Field& field) {
     using F = std::remove_cv_t<Field>;
     if constexpr (std::is_same_v<F, Param> || std::is_same_v<F, Buffer>) {
-      if (seen_.insert(field.leaf().get()).second) entries_.push_back({path(name), field.leaf(), 0, 0, false});
+      if (!listed(field.leaf().get())) entries_.push_back({path(name), field.leaf(), 0, 0, false});
     } else if constexpr (is_optional<F>) {
       if (field) (*this)(name, *field);
     } else if constexpr (is_vector<F>) {
@@ -72,12 +70,12 @@ class Collector {
     } else if constexpr (is_variant<F>) {
       std::visit([&](auto& alternative) { (*this)(name, alternative); }, field);
     } else {
-      F::visit(field, Collector(entries_, seen_, path(name)));
+      F::visit(field, Collector(entries_, path(name)));
     }
   }
 
   void operator()(Parts names, const Param& param) {
-    if (!seen_.insert(param.leaf().get()).second) return;
+    if (listed(param.leaf().get())) return;
     const auto parts = static_cast<std::int64_t>(names.size());
     const std::int64_t rows = param.shape()[0] / parts;
     FOVEA_CHECK(rows * parts == param.shape()[0], "[visit] ", param.shape(), " does not divide into ", parts, " parts");
@@ -95,8 +93,15 @@ class Collector {
     return prefix_ + "." + std::string(name);
   }
 
+  // A tensor that modules share is listed once, under its first name.
+  bool listed(const ParamLeaf* leaf) const {
+    for (const ParamEntry& entry : entries_) {
+      if (entry.leaf.get() == leaf) return true;
+    }
+    return false;
+  }
+
   std::vector<ParamEntry>& entries_;
-  std::set<const ParamLeaf*>& seen_;  // a tensor that modules share is listed once, under its first name
   std::string prefix_;
 };
 
@@ -106,8 +111,7 @@ class Collector {
 template <class Module>
 std::vector<ParamEntry> collect(Module& module) {
   std::vector<ParamEntry> entries;
-  std::set<const ParamLeaf*> seen;
-  std::remove_cv_t<Module>::visit(module, detail::Collector(entries, seen, ""));
+  std::remove_cv_t<Module>::visit(module, detail::Collector(entries, ""));
   return entries;
 }
 

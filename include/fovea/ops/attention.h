@@ -126,7 +126,8 @@ inline Var self_attention(const Var& qkv, const AttentionOptions& options) {
     detail::attention_forward<T>(plan, inputs.template operator()<T>(qkv.value(), bias), y, logsumexp);
   });
   return detail::record_attention("self_attention", y, {qkv}, options.bias,
-                                  [=, qkv = Saved(qkv.value()), bias = Saved(bias)](const Tensor& dy, Grads& g) {
+                                  [=, qkv = SavedActivation(qkv), bias = Saved(bias)](const Tensor& dy, Grads& g) {
+                                    const Tensor x = qkv.restore();
                                     dispatch_floating(dy.dtype(), "self_attention", [&]<class T>() {
                                       const auto dx = detail::grad_target<T>(g, 0);
                                       kernels::AttentionGradients<T> gradients{};
@@ -135,7 +136,7 @@ inline Var self_attention(const Var& qkv, const AttentionOptions& options) {
                                                      {dx.data + width, stride, dx.accumulate},
                                                      {dx.data + width + kv_width, stride, dx.accumulate}};
                                       }
-                                      detail::attention_backward<T>(plan, inputs.template operator()<T>(qkv, bias), dy,
+                                      detail::attention_backward<T>(plan, inputs.template operator()<T>(x, bias), dy,
                                                                     logsumexp, gradients, g, 1);
                                     });
                                   });
@@ -160,12 +161,13 @@ inline Var cross_attention(const Var& q, const Var& kv, const AttentionOptions& 
   });
   return detail::record_attention(
       "cross_attention", y, {q, kv}, options.bias,
-      [=, q = Saved(q.value()), kv = Saved(kv.value()), bias = Saved(bias)](const Tensor& dy, Grads& g) {
+      [=, q = SavedActivation(q), kv = SavedActivation(kv), bias = Saved(bias)](const Tensor& dy, Grads& g) {
+        const Tensor queries = q.restore(), keys = kv.restore();
         dispatch_floating(dy.dtype(), "cross_attention", [&]<class T>() {
           const auto dq = detail::grad_target<T>(g, 0), dkv = detail::grad_target<T>(g, 1);
           T* dv = dkv ? dkv.data + kv_width : nullptr;
           detail::attention_backward<T>(
-              plan, inputs.template operator()<T>(q, kv, bias), dy, logsumexp,
+              plan, inputs.template operator()<T>(queries, keys, bias), dy, logsumexp,
               {{dq.data, width, dq.accumulate}, {dkv.data, stride, dkv.accumulate}, {dv, stride, dkv.accumulate}}, g,
               2);
         });
@@ -195,8 +197,9 @@ inline Var attention(const Var& q, const Var& k, const Var& v, const AttentionOp
   });
   return detail::record_attention(
       "attention", y, {q, k, v}, options.bias,
-      [=, q = Saved(q.value()), k = Saved(k.value()), v = Saved(v.value()), bias = Saved(bias)](const Tensor& dy,
-                                                                                                Grads& g) {
+      [=, q = SavedActivation(q), k = SavedActivation(k), v = SavedActivation(v), bias = Saved(bias)](const Tensor& dy,
+                                                                                                      Grads& g) {
+        const Tensor queries = q.restore(), keys = k.restore(), values = v.restore();
         // The kernel writes all gradients together, so inputs that are one value need places of their own.
         const bool shared = g.same_input(0, 1) || g.same_input(0, 2) || g.same_input(1, 2);
         dispatch_floating(dy.dtype(), "attention", [&]<class T>() {
@@ -210,9 +213,9 @@ inline Var attention(const Var& q, const Var& k, const Var& v, const AttentionOp
             const GradSlot slot = g.into(i);
             return {slot.data<T>(), input.dim(1), slot.accumulate};
           };
-          const kernels::AttentionGradients<T> gradients{place(0, q), place(1, k), place(2, v)};
-          detail::attention_backward<T>(plan, inputs.template operator()<T>(q, k, v, bias), dy, logsumexp, gradients, g,
-                                        3);
+          const kernels::AttentionGradients<T> gradients{place(0, queries), place(1, keys), place(2, values)};
+          detail::attention_backward<T>(plan, inputs.template operator()<T>(queries, keys, values, bias), dy, logsumexp,
+                                        gradients, g, 3);
           for (int i = 0; i < 3; ++i) {
             if (separate[i].defined()) g.add(i, std::move(separate[i]));
           }

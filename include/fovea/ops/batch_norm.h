@@ -111,15 +111,17 @@ inline Var batch_norm(const Var& x, const Var& weight, const Var& bias, Tensor& 
       kernels::batch_norm_reference(args);
     }
   });
-  auto backward = [=, statistics = std::move(statistics), x = Saved(x.value()), weight = Saved(weight.value()),
-                   saved_y = Saved(relu ? y : Tensor())](const Tensor& dy, Grads& g) {
+  const SavedActivation saved_y(relu ? y : Tensor());
+  auto backward = [=, statistics = std::move(statistics), x = SavedActivation(x), weight = Saved(weight.value())](
+                      const Tensor& dy, Grads& g) {
+    const Tensor values = x.restore(), result = saved_y.restore();
     dispatch_floating(dy.dtype(), "batch_norm", [&]<class T>() {
-      const T* output = detail::data_or_null<T>(saved_y);
+      const T* output = detail::data_or_null<T>(result);
       const double *mean = statistics.mean.data(), *rstd = statistics.rstd.data();
       std::vector<double> sum_g(static_cast<std::size_t>(channels)), sum_gn(sum_g.size());
       if (training || g.wants(1) || g.wants(2)) {
-        const kernels::BatchNormSumsArgs<T> args{rows, channels, x->data<T>(), output,       dy.data<T>(),
-                                                 mean, rstd,     sum_g.data(), sum_gn.data()};
+        const kernels::BatchNormSumsArgs<T> args{rows, channels, values.data<T>(), output,       dy.data<T>(),
+                                                 mean, rstd,     sum_g.data(),     sum_gn.data()};
         if constexpr (std::is_same_v<T, float>) {
           kernels::batch_norm_sums_f32(args);
         } else {
@@ -135,7 +137,7 @@ inline Var batch_norm(const Var& x, const Var& weight, const Var& bias, Tensor& 
       if (!g.wants(0) && !g.wants(3)) return;
       const kernels::BatchNormGradArgs<T> args{rows,
                                                channels,
-                                               x->data<T>(),
+                                               values.data<T>(),
                                                output,
                                                weight->data<T>(),
                                                dy.data<T>(),
@@ -152,7 +154,9 @@ inline Var batch_norm(const Var& x, const Var& weight, const Var& bias, Tensor& 
       }
     });
   };
-  return record("batch_norm", y, {x, weight, bias, residual}, std::move(backward));
+  const Var normalised = record("batch_norm", y, {x, weight, bias, residual}, std::move(backward));
+  saved_y.share_with(normalised);
+  return normalised;
 }
 
 }  // namespace fovea::ops

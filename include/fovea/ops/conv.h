@@ -46,33 +46,34 @@ inline Var conv2d(const Var& x, const Var& weight, const Var& bias = {}, const C
       kernels::conv2d_reference<T>(s, px, pw, pb, y.mutable_data<T>());
     }
   });
-  return record("conv2d", y, {x, weight, bias},
-                [=, x = detail::saved_for(weight, x.value()), w = detail::saved_for(x, weight.value())](
-                    const Tensor& dy, Grads& g) {
-                  dispatch_floating(dy.dtype(), "conv2d", [&]<class T>() {
-                    const T* grad = dy.data<T>();
-                    if (g.wants(0)) {
-                      const GradSlot dx = g.into(0);
-                      if constexpr (std::is_same_v<T, float>) {
-                        kernels::conv2d_input_grad_f32(s, grad, w->data<T>(), dx.data<T>(), dx.accumulate);
-                      } else {
-                        kernels::conv2d_input_grad_reference<T>(s, grad, w->data<T>(), dx.data<T>(), dx.accumulate);
-                      }
-                    }
-                    if (g.wants(1)) {
-                      const GradSlot dw = g.into(1);
-                      if constexpr (std::is_same_v<T, float>) {
-                        kernels::conv2d_weight_grad_f32(s, x->data<T>(), grad, dw.data<T>(), dw.accumulate);
-                      } else {
-                        kernels::conv2d_weight_grad_reference<T>(s, x->data<T>(), grad, dw.data<T>(), dw.accumulate);
-                      }
-                    }
-                    if (g.wants(2)) {
-                      const GradSlot db = g.into(2);
-                      detail::column_sum(grad, s.pixels(), s.o, db.data<T>(), db.accumulate);
-                    }
-                  });
-                });
+  return record(
+      "conv2d", y, {x, weight, bias},
+      [=, x = detail::saved_for(weight, x), w = detail::saved_for(x, weight.value())](const Tensor& dy, Grads& g) {
+        dispatch_floating(dy.dtype(), "conv2d", [&]<class T>() {
+          const T* grad = dy.data<T>();
+          if (g.wants(0)) {
+            const GradSlot dx = g.into(0);
+            if constexpr (std::is_same_v<T, float>) {
+              kernels::conv2d_input_grad_f32(s, grad, w->data<T>(), dx.data<T>(), dx.accumulate);
+            } else {
+              kernels::conv2d_input_grad_reference<T>(s, grad, w->data<T>(), dx.data<T>(), dx.accumulate);
+            }
+          }
+          if (g.wants(1)) {
+            const Tensor input = x.restore();
+            const GradSlot dw = g.into(1);
+            if constexpr (std::is_same_v<T, float>) {
+              kernels::conv2d_weight_grad_f32(s, input.data<T>(), grad, dw.data<T>(), dw.accumulate);
+            } else {
+              kernels::conv2d_weight_grad_reference<T>(s, input.data<T>(), grad, dw.data<T>(), dw.accumulate);
+            }
+          }
+          if (g.wants(2)) {
+            const GradSlot db = g.into(2);
+            detail::column_sum(grad, s.pixels(), s.o, db.data<T>(), db.accumulate);
+          }
+        });
+      });
 }
 
 }  // namespace fovea::ops

@@ -38,16 +38,25 @@ inline std::vector<RngKey> sample_keys(RngKey key, const Tensor& sample_ids) {
   return keys;
 }
 
-// A linear map whose gradient is the same map: apply(from, to) of x now, and of dy in backward.
 template <class Apply>
-Var self_adjoint(const char* name, const Var& x, Apply apply) {
+Tensor applied(const char* name, const Tensor& x, const Apply& apply) {
   Tensor y(x.shape(), x.dtype());
   dispatch_floating(x.dtype(), name, [&]<class T>() {
-    apply(x.value().data<T>(), kernels::GradTarget<T>{y.mutable_data<T>(), false});
+    apply(x.data<T>(), kernels::GradTarget<T>{y.mutable_data<T>(), false});
   });
-  return record(name, y, {x}, [name, apply = std::move(apply)](const Tensor& dy, Grads& g) {
+  return y;
+}
+
+// A linear map whose gradient is the same map: apply(from, to) of x now, and of dy in backward. Keeps nothing.
+template <class Apply>
+Var self_adjoint(const char* name, const Var& x, const Apply& apply) {
+  Tensor y = applied(name, x.value(), apply);
+  Recipe recipe;
+  if (x.has_recipe()) recipe = [=, kept = SavedActivation(x)] { return applied(name, kept.restore(), apply); };
+  auto backward = [name, apply](const Tensor& dy, Grads& g) {
     dispatch_floating(dy.dtype(), name, [&]<class T>() { apply(dy.data<T>(), grad_target<T>(g, 0)); });
-  });
+  };
+  return record(name, y, {x}, std::move(backward), std::move(recipe));
 }
 
 // y = x with the elements of some samples zero and the others scaled; sample b is rows [offsets[b], offsets[b + 1]).

@@ -101,10 +101,10 @@ inline Var sub(const Var& a, const Var& b) {
 inline Var mul(const Var& a, const Var& b) {
   Tensor y = detail::binary_value("mul", kernels::Binary::mul, a, b);
   return record("mul", y, {a, b},
-                [a = detail::saved_for(b, a.value()), b = detail::saved_for(a, b.value())](const Tensor& dy, Grads& g) {
+                [a = detail::saved_for(b, a), b = detail::saved_for(a, b)](const Tensor& dy, Grads& g) {
                   dispatch_floating(dy.dtype(), "mul", [&]<class T>() {
-                    if (g.wants(0)) detail::chain<T>(kernels::Binary::mul, dy, b, g.into(0));
-                    if (g.wants(1)) detail::chain<T>(kernels::Binary::mul, dy, a, g.into(1));
+                    if (g.wants(0)) detail::chain<T>(kernels::Binary::mul, dy, b.restore(), g.into(0));
+                    if (g.wants(1)) detail::chain<T>(kernels::Binary::mul, dy, a.restore(), g.into(1));
                   });
                 });
 }

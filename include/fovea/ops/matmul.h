@@ -3,6 +3,7 @@
 
 #include "fovea/autograd/var.h"
 #include "fovea/core/parallel.h"
+#include "fovea/ops/detail/grad_target.h"
 #include "fovea/ops/detail/product.h"
 #include "fovea/ops/detail/saved_for.h"
 
@@ -73,18 +74,22 @@ inline Var matmul(const Var& a, const Var& b, bool transpose_a = false, bool tra
         y.mutable_data<T>(), step, false);
   });
   return record(
-      "matmul", y, {a, b},
-      [=, a = detail::saved_for(b, a.value()), b = detail::saved_for(a, b.value())](const Tensor& dy, Grads& g) {
+      "matmul", y, {a, b}, [=, a = detail::saved_for(b, a), b = detail::saved_for(a, b)](const Tensor& dy, Grads& g) {
+        const Tensor left = a.restore(), right = b.restore();
         dispatch_floating(dy.dtype(), "matmul", [&]<class T>() {
           const detail::Factor fy{m, n, step, false};
           const auto y_at = [&](bool flipped) {
             return [&fy, flipped, data = dy.data<T>()](std::int64_t i) { return fy.at(data, i, flipped); };
           };
           const auto a_at = [&](bool flipped) {
-            return [&fa, flipped, data = a->data<T>()](std::int64_t i) { return fa.at(data, i, flipped); };
+            return [&fa, flipped, data = detail::data_or_null<T>(left)](std::int64_t i) {
+              return fa.at(data, i, flipped);
+            };
           };
           const auto b_at = [&](bool flipped) {
-            return [&fb, flipped, data = b->data<T>()](std::int64_t i) { return fb.at(data, i, flipped); };
+            return [&fb, flipped, data = detail::data_or_null<T>(right)](std::int64_t i) {
+              return fb.at(data, i, flipped);
+            };
           };
           if (g.wants(0)) {
             const GradSlot da = g.into(0);

@@ -90,9 +90,12 @@ inline void scatter_add(const Tensor& x, int axis, const Tensor& index, Tensor& 
 
 // The same elements in another shape of as many; a view. Throws Error when the numbers of elements differ.
 inline Var reshape(const Var& x, const Shape& shape) {
-  return record("reshape", x.value().reshape(shape), {x}, [from = x.shape()](const Tensor& dy, Grads& g) {
+  Recipe recipe;
+  if (x.has_recipe()) recipe = [kept = SavedActivation(x), shape] { return kept.restore().reshape(shape); };
+  auto backward = [from = x.shape()](const Tensor& dy, Grads& g) {
     if (g.wants(0)) g.add(0, dy.reshape(from));
-  });
+  };
+  return record("reshape", x.value().reshape(shape), {x}, std::move(backward), std::move(recipe));
 }
 
 // Axis i of the result is axis axes[i] of x. Throws Error unless `axes` names every axis once.

@@ -34,7 +34,7 @@ void column_sum(const T* x, std::int64_t rows, std::int64_t columns, T* out, boo
   }
 }
 
-// dx = dy * activation'(x).
+// dx = dy * activation'(x); dx may be dy.
 template <class T>
 void activation_grad(Activation kind, const T* x, const T* dy, std::int64_t n, T* dx) {
   const profile::Span span("activation_grad");
