@@ -13,6 +13,7 @@
 
 #include "fovea/autograd/backward.h"
 #include "fovea/autograd/no_grad.h"
+#include "fovea/autograd/saved.h"
 #include "fovea/core/allocator.h"
 #include "fovea/core/parallel.h"
 #include "fovea/models/clip_folder.h"
@@ -157,6 +158,7 @@ class Measured {
         options_(options),
         process_bytes_(resting_bytes()),
         trial_(config, options),
+        rounding_(saves_in_bf16(config.train)),
         pairs_(config.data.batch_size * config.train.accum_freq) {}
 
   Plan plan(std::int64_t accum_freq, bool checkpointing) {
@@ -290,6 +292,7 @@ class Measured {
   PlanOptions options_;
   double process_bytes_;
   Trial trial_;
+  SaveInBf16 rounding_;
   std::int64_t pairs_;
   std::optional<Line> memory_[2];  // without and with checkpoints
   std::optional<LossCost> loss_;

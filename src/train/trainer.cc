@@ -8,6 +8,7 @@
 
 #include "fovea/autograd/anomaly.h"
 #include "fovea/autograd/backward.h"
+#include "fovea/autograd/saved.h"
 #include "fovea/core/allocator.h"
 #include "fovea/core/cpu.h"
 #include "fovea/core/log.h"
@@ -111,11 +112,9 @@ optim::Optimizer make_optimizer(const OptimConfig& c) {
   return {optim::AdamW{c.betas[0], c.betas[1], c.eps, c.weight_decay}};
 }
 
-DType training_dtype(const TrainConfig& config) {
-  FOVEA_CHECK(config.precision != "bf16" && config.precision != "amp_bf16", "[train] train.precision ",
-              config.precision, " is not supported yet, expected f32 or f64");
-  return config.precision == "f64" ? DType::f64 : DType::f32;
-}
+DType training_dtype(const TrainConfig& config) { return config.precision == "f64" ? DType::f64 : DType::f32; }
+
+bool saves_in_bf16(const TrainConfig& config) { return config.precision == "bf16" || config.precision == "amp_bf16"; }
 
 nn::Ctx training_context(const TrainConfig& config) {
   nn::Ctx ctx;
@@ -321,6 +320,7 @@ std::vector<data::Batch> Trainer::next_batches() {
 // Leaves the gradients in the store and returns their norm.
 double Trainer::backward_pass(std::span<const data::Batch> batches, StepResult& result) {
   store_.clear_gradients();
+  const SaveInBf16 rounding(saves_in_bf16(config_.train));
   result.loss = task_.backward(batches, training_context(config_.train));
   store_.complete_gradients();
   return optim::gradient_norm(store_);

@@ -645,13 +645,18 @@ TEST_F(TrainerRun, DoublePrecisionAgreesWithSingle) {
   }
 }
 
-TEST_F(TrainerRun, PrecisionsThatAreNotSupportedAreRefused) {
-  for (const char* precision : {"bf16", "amp_bf16"}) {
-    Config c = config();
-    c.train.precision = precision;
-    EXPECT_EQ(error_of([&] { ClipTask task(c); }),
-              concat("[train] train.precision ", precision, " is not supported yet, expected f32 or f64"));
-  }
+TEST_F(TrainerRun, ActivationsInBf16TrainAlike) {
+  Config c = config();
+  const Outcome exact = run(c);
+  c.train.precision = "bf16";
+  const Outcome rounded = run(c);
+  c.train.precision = "amp_bf16";
+  expect_same_run(rounded, run(c));
+  EXPECT_FALSE(rounded.weights == exact.weights) << "nothing was rounded";
+  const std::vector<double> expected = losses(exact.lines), found = losses(rounded.lines);
+  ASSERT_EQ(found.size(), expected.size());
+  EXPECT_EQ(found[0], expected[0]);  // the first forward pass is f32's
+  for (std::size_t i = 1; i < found.size(); ++i) EXPECT_NEAR(found[i], expected[i], 0.03 * expected[i]) << i;
 }
 
 struct WrongConfig {

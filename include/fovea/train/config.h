@@ -83,7 +83,7 @@ struct TrainConfig {
   std::int64_t keep_checkpoints = 2;             // the newest
   std::uint64_t seed = 0;
   std::int64_t threads = 0;       // 0: FOVEA_NUM_THREADS, or all
-  std::string precision = "f32";  // f32 (fp32), or f64 for checking; bf16 (amp_bf16) is not supported yet
+  std::string precision = "f32";  // f32 (fp32); bf16 (amp_bf16): activations saved in it; f64 for checking
 };
 
 struct EvalConfig {
