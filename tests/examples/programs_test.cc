@@ -302,8 +302,8 @@ TEST_F(Programs, EvaluateScoresZeroShot) {
 TEST_F(Programs, TrainClipKnowsThePrecisions) {
   ASSERT_EQ(train({"--output", folder_ / "run", "--precision", "f64"}).exit_code, 0);
   EXPECT_EQ(run_config("run")["train"]["precision"], "f64");
-  expect_refused(train({"--output", folder_ / "other", "--precision", "bf16"}),
-                 "[train] train.precision bf16 is not supported yet, expected f32 or f64");
+  ASSERT_EQ(train({"--output", folder_ / "rounded", "--precision", "bf16"}).exit_code, 0);
+  EXPECT_EQ(run_config("rounded")["train"]["precision"], "bf16");
   expect_refused(train({"--precision", "f16"}), "train.precision is \"f16\", expected one of f32, fp32, f64");
 }
 
