@@ -470,14 +470,8 @@ class DirectWeightGrad {
                             first,
                             sums_.data() + part * size() + (run * runs_.length + element) * filters + column,
                             filters};
-    const std::int64_t vectors = panels_.vectors(panel);
-    if (vectors == tile_vectors) {
-      sum_weight_tile<tile_vectors>(pixels.data(), pixels.size(), target);
-    } else if (tile_vectors > 2 && vectors == 2) {
-      sum_weight_tile<2>(pixels.data(), pixels.size(), target);
-    } else {
-      sum_weight_tile<1>(pixels.data(), pixels.size(), target);
-    }
+    with_vectors(panels_.vectors(panel),
+                 [&]<int width>() HWY_ATTR { sum_weight_tile<width>(pixels.data(), pixels.size(), target); });
   }
 
   Patches patches_;

@@ -88,6 +88,18 @@ class Panels {
   std::int64_t n_, lanes_, whole_, narrow_, count_, width_;
 };
 
+// Calls f.operator()<vectors>() for a panel's number of vectors.
+template <class F>
+HWY_INLINE void with_vectors(std::int64_t vectors, const F& f) {
+  if (vectors == tile_vectors) {
+    f.template operator()<tile_vectors>();
+  } else if (tile_vectors > 2 && vectors == 2) {
+    f.template operator()<2>();
+  } else {
+    f.template operator()<1>();
+  }
+}
+
 // One panel of B over one block of k: its rows are `stride` apart.
 struct PanelView {
   const float* data;
@@ -242,13 +254,9 @@ class RowGroups {
   void multiply_group(std::int64_t g, std::int64_t vectors, const PanelView& panel, const TileTarget& to,
                       const Epilogue<float>& epilogue) const {
     const float* const* table = table_.data() + g * block_.segments * tile_rows;
-    if (vectors == tile_vectors) {
-      multiply_tile<A::packed, tile_vectors>(table, block_.segments, block_.length, panel, to, epilogue);
-    } else if (tile_vectors > 2 && vectors == 2) {
-      multiply_tile<A::packed, 2>(table, block_.segments, block_.length, panel, to, epilogue);
-    } else {
-      multiply_tile<A::packed, 1>(table, block_.segments, block_.length, panel, to, epilogue);
-    }
+    with_vectors(vectors, [&]<int width>() HWY_ATTR {
+      multiply_tile<A::packed, width>(table, block_.segments, block_.length, panel, to, epilogue);
+    });
   }
 
   KBlock block_;
