@@ -60,7 +60,7 @@ std::size_t byte_count(const Shape& shape, DType dtype) {
 
 Tensor::Tensor(Shape shape, DType dtype)
     : storage_(std::make_shared<Storage>(byte_count(shape, dtype))),
-      version_(std::make_shared<VersionCounter>(0)),
+      version_(std::make_shared<VersionCounter>()),
       shape_(shape),
       dtype_(dtype) {}
 
@@ -88,7 +88,7 @@ Tensor Tensor::segment(std::int64_t begin, Shape shape) const {
   Tensor view = *this;
   view.offset_ += begin * size_of(dtype_);
   view.shape_ = shape;
-  view.version_ = std::make_shared<VersionCounter>(0);
+  view.version_ = std::make_shared<VersionCounter>();
   return view;
 }
 

@@ -1,7 +1,6 @@
 // Reference-counted memory of a tensor.
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -27,7 +26,15 @@ class Storage {
 };
 
 // Counts the writes to a tensor, so that backward notices when a value it saved was changed in place. Views share
-// their base's counter; parameters inside a ParamStore's block have one each.
-using VersionCounter = std::atomic<std::uint64_t>;
+// their base's counter; parameters inside a ParamStore's block have one each. Threads may count at the same time; by
+// the compiler's own operations, since <atomic> is a thousand lines for everybody who includes a tensor.
+class VersionCounter {
+ public:
+  std::uint64_t count() const { return __atomic_load_n(&count_, __ATOMIC_RELAXED); }
+  void increment() { __atomic_fetch_add(&count_, 1, __ATOMIC_RELAXED); }
+
+ private:
+  std::uint64_t count_ = 0;
+};
 
 }  // namespace fovea

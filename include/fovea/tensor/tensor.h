@@ -62,9 +62,9 @@ class FOVEA_API Tensor {
   // Element i in row-major order, converted: for tests and small tensors.
   double at(std::int64_t i) const;
 
-  std::uint64_t version() const { return version_ ? version_->load(std::memory_order_relaxed) : 0; }
+  std::uint64_t version() const { return version_ ? version_->count() : 0; }
   void bump_version() {
-    if (version_) version_->fetch_add(1, std::memory_order_relaxed);
+    if (version_) version_->increment();
   }
   bool shares_storage(const Tensor& other) const { return storage_ && storage_ == other.storage_; }
   // True when this handle is the only one to its elements, so that they may be reused as a result.
