@@ -9,15 +9,18 @@
 #include <numeric>
 #include <optional>
 #include <thread>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include "data/distinct_order.h"
 #include "fovea/core/error.h"
 #include "fovea/core/log.h"
 #include "fovea/core/parallel.h"
 #include "fovea/core/rng.h"
 #include "fovea/data/word_dropout.h"
 #include "fovea/tensor/factory.h"
+#include "fovea/text/clean.h"
 
 namespace fovea::data {
 namespace {
@@ -110,6 +113,15 @@ class SkipList {
   std::string last_reason_;
 };
 
+// Samples with equal captions have equal keys.
+std::vector<std::int64_t> caption_keys(const ImageTextDataset& dataset) {
+  std::unordered_map<std::string, std::int64_t> known;
+  std::vector<std::int64_t> keys;
+  for (std::int64_t i = 0; i < dataset.size(); ++i)
+    keys.push_back(known.emplace(text::clean(dataset.eval_text(i)), std::ssize(known)).first->second);
+  return keys;
+}
+
 // Makes any batch from its number alone; may be used by several threads.
 class BatchMaker {
  public:
@@ -121,12 +133,20 @@ class BatchMaker {
         options_(options),
         pictures_(dataset_.size(), options.cache_bytes),
         skipped_(dataset_.size()),
-        file_hashes_(static_cast<std::size_t>(options.features ? dataset_.size() : 0)) {}
+        file_hashes_(static_cast<std::size_t>(options.features ? dataset_.size() : 0)) {
+    if (options.distinct_batches == 0) return;
+    const std::int64_t together = options.batch_size * options.distinct_batches;
+    distinct_.emplace(caption_keys(dataset_), together);
+    FOVEA_CHECK(distinct_->groups() > 0, "[loader] ", together, " samples with different captions are to be used ",
+                "together, but the ", dataset_.size(), " samples have ", distinct_->keys(),
+                "\nhint: choose a smaller batch (data.batch_size), or set data.distinct_captions=false");
+  }
 
   const ImageTextDataset& dataset() const { return dataset_; }
   std::int64_t skipped() { return skipped_.count(); }
 
   std::int64_t batches_per_epoch() const {
+    if (distinct_) return distinct_->groups() * options_.distinct_batches;
     return options_.drop_last ? dataset_.size() / options_.batch_size
                               : chunk_count(dataset_.size(), options_.batch_size);
   }
@@ -165,6 +185,7 @@ class BatchMaker {
   std::shared_ptr<const Order> order_of(std::int64_t epoch) {
     const std::lock_guard lock(orders_mutex_);
     auto& order = orders_[epoch];
+    if (!order && distinct_) order = std::make_shared<const Order>(distinct_->draw(Rng(key("shuffle", epoch))));
     if (!order) {
       Order ids(static_cast<std::size_t>(dataset_.size()));
       std::iota(ids.begin(), ids.end(), 0);
@@ -303,6 +324,7 @@ class BatchMaker {
   SkipList skipped_;
   std::mutex hashes_mutex_;
   std::vector<std::optional<Hash128>> file_hashes_;
+  std::optional<detail::DistinctOrder> distinct_;
   std::mutex orders_mutex_;
   std::map<std::int64_t, std::shared_ptr<const Order>> orders_;
 };
@@ -315,6 +337,9 @@ void check(const ImageTextDataset& dataset, const TextEncoder* encoder, const Lo
   FOVEA_CHECK(options.prefetch >= 1, "[loader] prefetch is ", options.prefetch, ", expected at least 1");
   FOVEA_CHECK(options.word_dropout >= 0 && options.word_dropout <= 1, "[loader] word dropout is ", options.word_dropout,
               ", expected 0 to 1");
+  FOVEA_CHECK(options.distinct_batches >= 0 && (options.distinct_batches == 0 || (options.train && options.shuffle)),
+              "[loader] captions are to differ in ", options.distinct_batches,
+              " batches in a row, expected 0, or a number when training in random order");
   FOVEA_CHECK(!options.drop_last || options.batch_size <= dataset.size(), "[loader] a batch of ", options.batch_size,
               " is larger than the data set, which has ", dataset.size(),
               " samples\nhint: choose a smaller batch (data.batch_size), or keep the incomplete last batch");

@@ -208,6 +208,7 @@ ClipTask::ClipTask(const Config& config, objectives::AnyFeatureObjective objecti
   options.max_pixels = config.data.max_pixels;
   options.cache_bytes = config.data.cache_bytes;
   options.word_dropout = config.data.word_dropout;
+  if (config.data.distinct_captions) options.distinct_batches = config.train.accum_freq;
   options.seed = config.train.seed;
   if (!config.data.feature_cache.empty()) {
     check_feature_cache(clip_.model.vision_model, clip_.transform.augment, config.data.feature_views);

@@ -56,6 +56,7 @@ void fields(DataConfig& c, auto&& f) {
   f("list_columns", c.list_columns, any);
   f("word_dropout", c.word_dropout, fraction);
   f("batch_size", c.batch_size, count);
+  f("distinct_captions", c.distinct_captions, any);
   f("max_pixels", c.max_pixels, count);
   f("workers", c.workers, count_or_zero);
   f("cache_bytes", c.cache_bytes, bytes);

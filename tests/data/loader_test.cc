@@ -246,6 +246,52 @@ TEST(Loader, DropsWordsWhileTraining) {
   EXPECT_EQ(count_different_bits(short_ones.images, full.images), 0);
 }
 
+// Ten samples under five captions (one in two spellings); two batches of two at a time are four different ones.
+TEST(Loader, KeepsEqualCaptionsApart) {
+  const TempFolder folder;
+  const std::string picture = FOVEA_SOURCE_DIR "/tests/golden/images/rgb.png";
+  const std::vector<std::string> captions{"a", "A", "a", "a", "a", "b", "b", "c", "d", "e"};
+  std::string table = "image\tcaption\n";
+  for (const std::string& caption : captions) table += concat(picture, "\t", caption, "\n");
+  const ImageTextDataset dataset(folder.write("pairs.tsv", table), {});
+  LoaderOptions options = options_with(2);
+  options.batch_size = 2;
+  options.distinct_batches = 2;
+  Loader loader(dataset, small_augmented(), &encoder, options);
+  ASSERT_EQ(loader.batches_per_epoch(), 2);  // two groups of four have 2 + 2 + 1 + 1 + 1 places for these captions, not 8
+  options.distinct_batches = 1;
+  Loader single(dataset, small_augmented(), &encoder, options);
+  ASSERT_EQ(single.batches_per_epoch(), 5);
+  std::set<std::int64_t> met;
+  for (int epoch = 0; epoch < 40; ++epoch) {
+    std::set<std::string> together;
+    for (int batch = 0; batch < 2; ++batch) {
+      for (const std::int64_t id : loader.next().sample_ids) {
+        met.insert(id);
+        together.insert(id < 5 ? "a" : captions[static_cast<std::size_t>(id)]);
+      }
+    }
+    EXPECT_EQ(together.size(), 4u);
+    std::set<std::int64_t> used;
+    for (int batch = 0; batch < 5; ++batch) {
+      const std::vector<std::int64_t> ids = single.next().sample_ids;
+      used.insert(ids.begin(), ids.end());
+      EXPECT_TRUE(std::min(ids[0], ids[1]) / 5 == 0 ? std::max(ids[0], ids[1]) >= 5 : ids[0] + ids[1] != 11)
+          << ids[0] << " and " << ids[1];  // 5 and 6 are both "b"
+    }
+    EXPECT_EQ(used.size(), 10u);
+  }
+  EXPECT_EQ(met.size(), 10u);  // none is left out for good
+
+  options.batch_size = 6;
+  EXPECT_NE(error_of([&] { Loader(dataset, small_augmented(), &encoder, options); }).find(
+                "6 samples with different captions are to be used together, but the 10 samples have 5\nhint: "),
+            std::string::npos);
+  options.shuffle = false;
+  EXPECT_NE(error_of([&] { Loader(dataset, small_augmented(), &encoder, options); }).find("in random order"),
+            std::string::npos);
+}
+
 // Four pictures, the second and third of which cannot be used.
 std::string table_with_bad_pictures(const TempFolder& folder) {
   const std::string images = FOVEA_SOURCE_DIR "/tests/golden/images/";

@@ -64,6 +64,7 @@ TEST(Config, ReadsEveryKeyAndWritesItBack) {
     ],
     "word_dropout": 0.25,
     "batch_size": 3,
+    "distinct_captions": true,
     "max_pixels": 1000,
     "workers": 0,
     "cache_bytes": 5,

@@ -24,6 +24,9 @@ struct LoaderOptions {
   std::int64_t cache_bytes = std::int64_t{1} << 30;     // decoded pictures kept in memory
   std::int64_t max_pixels = image::default_max_pixels;  // of one picture
   double word_dropout = 0;                              // training: probability of leaving out each word of a text
+  // Training, in random order: so many batches in a row, counted from an epoch's first, hold no two samples with equal
+  // captions (those of evaluation, cleaned); an epoch has as many batches as can be filled so. 0: any may meet.
+  std::int64_t distinct_batches = 0;
   std::uint64_t seed = 0;
   // When not null, must outlive the loader: features that it holds are delivered in place of pictures.
   const FeatureCache* features = nullptr;

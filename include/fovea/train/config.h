@@ -22,6 +22,7 @@ struct DataConfig {
   std::vector<std::string> list_columns;  // caption columns whose cells are lists ("a, b, c"); a random part is drawn
   double word_dropout = 0;                // probability of leaving out each word of a caption while training
   std::int64_t batch_size = 256;
+  bool distinct_captions = false;                       // no two pairs of one step have equal captions
   std::int64_t max_pixels = image::default_max_pixels;  // larger pictures are left out without being decoded
   std::int64_t workers = 1;                             // loading threads; 0: the training thread loads
   std::int64_t cache_bytes = std::int64_t{1} << 30;     // of decoded pictures that are kept
