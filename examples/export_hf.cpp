@@ -2,12 +2,12 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
-#include "fovea/models/clip_folder.h"
+#include "fovea/models/model_folder.h"
 
 int main(int argc, char** argv) {
   using namespace fovea;
   CLI::App app(
-      "Writes a model folder of any layout in another one. hf is what transformers' CLIPModel.from_pretrained\n"
+      "Writes a model folder of any layout in another one. hf is what transformers' from_pretrained\n"
       "reads, open_clip a folder of open_clip's hub, fovea the library's own.");
   std::string from, to, layout, floats = "f32";
   const std::map<std::string, models::ModelLayout> layouts{{"hf", models::ModelLayout::hf},
@@ -27,13 +27,8 @@ int main(int argc, char** argv) {
       ->type_name("NAME");
   CLI11_PARSE(app, argc, argv);
   try {
-    const models::LoadedClip clip = models::load_clip_model(from);
-    const auto tokenizer = models::load_clip_tokenizer(from, clip);
-    const auto transform = models::load_clip_transform(from, clip);
-    models::export_clip(to, layouts.at(layout), clip.model, tokenizer ? &*tokenizer : nullptr,
-                        transform ? &*transform : nullptr, formats.at(floats));
-    if (!tokenizer) std::fprintf(stderr, "%s has no tokenizer, so %s has none\n", from.c_str(), to.c_str());
-    if (!transform) std::fprintf(stderr, "%s has no preprocessor, so %s has none\n", from.c_str(), to.c_str());
+    for (const std::string& what : models::rewrite_model(from, to, layouts.at(layout), formats.at(floats)))
+      std::fprintf(stderr, "%s has no %s, so %s has none\n", from.c_str(), what.c_str(), to.c_str());
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return 1;

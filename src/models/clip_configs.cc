@@ -5,115 +5,20 @@
 #include <cmath>
 #include <utility>
 
-#include "io/json_fields.h"
+#include "models/config_section.h"
 
 namespace fovea::models::detail {
 namespace {
 
 using io::detail::JsonPlace;
 
-constexpr io::detail::WholeRange sizes{1, 1 << 19}, token_ids{0, 1 << 30};
-constexpr double default_eps = 1e-5;
 constexpr std::int64_t legacy_end_token = 2;  // what CLIPTextConfig said until 2023: the largest id is pooled
 
-// One object of a configuration file.
-struct Section {
-  const ConfigJson& json;
-  JsonPlace place;
-
-  Section(const ConfigJson& object, JsonPlace where) : json(object), place(std::move(where)) {
-    if (!json.is_object()) place.fail_with(json, "an object");
-  }
-  bool has(const char* key) const { return json.contains(key) && !json[key].is_null(); }
-
-  template <class T>
-  void read(const char* key, T& value, io::detail::WholeRange range = sizes) const {
-    if (has(key)) io::detail::read_value(json[key], value, place / key, range);
-  }
-  template <class T>
-  T get(const char* key, T otherwise, io::detail::WholeRange range = sizes) const {
-    read(key, otherwise, range);
-    return otherwise;
-  }
-  std::string text(const char* key, const std::string& otherwise) const {
-    if (!has(key)) return otherwise;
-    if (!json[key].is_string()) (place / key).fail_with(json[key], "text");
-    return json[key].get<std::string>();
-  }
-  // For keys of which only one value can be loaded.
-  void require(const char* key, const ConfigJson& only) const {
-    if (has(key) && json[key] != only) (place / key).fail_with(json[key], only.dump() + ", the only value supported");
-  }
-  void refuse(const char* key) const {
-    if (has(key) && json[key] != false) (place / key).fail_with(json[key], "nothing: it is not supported");
-  }
-  // A side in pixels: 224, or [224, 224].
-  std::int64_t square(const char* key, std::int64_t otherwise) const {
-    if (!has(key) || !json[key].is_array()) return get(key, otherwise);
-    std::array<std::int64_t, 2> sides{};
-    read(key, sides);
-    if (sides[0] != sides[1]) (place / key).fail_with(json[key], "a square");
-    return sides[0];
-  }
-  double eps(const char* key) const {
-    const double value = get(key, default_eps);
-    if (!(value > 0 && value < 1)) (place / key).fail_with(json[key], "a small positive number");
-    return value;
-  }
-};
-
-constexpr std::pair<const char*, Activation> hf_activations[]{{"quick_gelu", Activation::quick_gelu},
-                                                              {"gelu", Activation::gelu},
-                                                              {"gelu_python", Activation::gelu},
-                                                              {"gelu_pytorch_tanh", Activation::gelu_tanh},
-                                                              {"gelu_new", Activation::gelu_tanh},
-                                                              {"gelu_fast", Activation::gelu_tanh},
-                                                              {"gelu_accurate", Activation::gelu_tanh},
-                                                              {"gelu_python_tanh", Activation::gelu_tanh},
-                                                              {"relu", Activation::relu},
-                                                              {"silu", Activation::silu},
-                                                              {"swish", Activation::silu}};
-
-Activation hf_activation(const Section& section) {
-  const std::string name = section.text("hidden_act", "quick_gelu");
-  std::vector<std::string> known;
-  for (const auto& [published, activation] : hf_activations) {
-    if (name == published) return activation;
-    known.emplace_back(published);
-  }
-  (section.place / "hidden_act").fail_with(section.json["hidden_act"], "one of " + io::detail::join(known));
-}
-
-const char* hf_name(Activation activation) {
-  for (const auto& [published, own] : hf_activations) {
-    if (own == activation) return published;
-  }
-  fail("[model] Hugging Face has no name for this activation");
-}
-
-nn::TransformerConfig hf_transformer(const Section& section, nn::TransformerConfig config) {
-  section.read("hidden_size", config.width);
-  section.read("intermediate_size", config.hidden);
-  section.read("num_hidden_layers", config.layers);
-  section.read("num_attention_heads", config.heads);
-  config.activation = hf_activation(section);
-  config.eps = section.eps("layer_norm_eps");
-  return config;
-}
-
-// "text_config", in whose place an older "text_config_dict" stands where there is one.
-Section hf_section(const ConfigJson& json, const JsonPlace& place, const std::string& name) {
-  static const ConfigJson empty = ConfigJson::object();
-  for (const std::string& key : {name + "_dict", name}) {
-    if (json.contains(key) && !json[key].is_null()) return {json[key], place / key};
-  }
-  return {empty, place / name};
-}
-
-ConfigJson hf_transformer_json(const nn::TransformerConfig& c, const char* model_type, std::int64_t embed) {
-  return {{"model_type", model_type},      {"hidden_size", c.width},         {"intermediate_size", c.hidden},
-          {"num_hidden_layers", c.layers}, {"num_attention_heads", c.heads}, {"hidden_act", hf_name(c.activation)},
-          {"layer_norm_eps", c.eps},       {"projection_dim", embed},        {"attention_dropout", 0.0}};
+ConfigJson hf_tower_json(const nn::TransformerConfig& c, const char* model_type, std::int64_t embed) {
+  ConfigJson json = hf_transformer_json(c, model_type);
+  json["projection_dim"] = embed;
+  json["attention_dropout"] = 0.0;
+  return json;
 }
 
 // Towers that a published class does not have.
@@ -318,9 +223,7 @@ struct OpenAiShapes {
   }
 };
 
-}  // namespace
-
-ClipConfig parse_hf_config(const ConfigJson& json, const std::string& file) {
+ClipConfig parse_hf_clip(const ConfigJson& json, const std::string& file) {
   const Section whole(json, {"[model] " + file + ": ", ""});
   const Section vision = hf_section(json, whole.place, "vision_config");
   const Section text = hf_section(json, whole.place, "text_config");
@@ -343,6 +246,27 @@ ClipConfig parse_hf_config(const ConfigJson& json, const std::string& file) {
   return {image, words, whole.get("projection_dim", std::int64_t{512})};
 }
 
+// Hugging Face's classes of two towers, by what config.json calls them.
+struct HfFamily {
+  const char* model_type;
+  ClipConfig (*parse)(const ConfigJson& json, const std::string& file);
+};
+constexpr HfFamily hf_families[]{{"clip", parse_hf_clip}};
+
+}  // namespace
+
+bool is_hf_clip(std::string_view model_type) {
+  return std::any_of(std::begin(hf_families), std::end(hf_families),
+                     [&](const HfFamily& family) { return model_type == family.model_type; });
+}
+
+ClipConfig parse_hf_config(const ConfigJson& json, const std::string& file) {
+  const auto* family = std::find_if(std::begin(hf_families), std::end(hf_families), [&](const HfFamily& candidate) {
+    return json["model_type"] == candidate.model_type;
+  });
+  return family->parse(json, file);
+}
+
 ConfigJson to_hf_config(const ClipConfig& config) {
   const std::string whose = "Hugging Face's CLIPModel";
   const auto& image = tower_of<VisionTransformerConfig>(config.image, whose, "image tower but the vit");
@@ -353,11 +277,11 @@ ConfigJson to_hf_config(const ClipConfig& config) {
   if (text.pool != TextPool::eot && text.pool != TextPool::end_token)
     refuse_export(whose, "pooling of the text's first or last token, or of the mean");
 
-  ConfigJson vision = hf_transformer_json(image.transformer, "clip_vision_model", config.embed);
+  ConfigJson vision = hf_tower_json(image.transformer, "clip_vision_model", config.embed);
   vision["image_size"] = image.image_size;
   vision["patch_size"] = image.patch_size;
   vision["num_channels"] = 3;
-  ConfigJson words = hf_transformer_json(text.transformer, "clip_text_model", config.embed);
+  ConfigJson words = hf_tower_json(text.transformer, "clip_text_model", config.embed);
   words["vocab_size"] = text.vocabulary;
   words["max_position_embeddings"] = text.context;
   words["bos_token_id"] = text.vocabulary - 2;  // CLIP's vocabularies end with the start and the end of a text

@@ -5,13 +5,14 @@
 
 #include "fovea/io/safetensors.h"
 #include "fovea/models/clip.h"
-#include "io/json.h"
+#include "models/config_section.h"
 
 namespace fovea::models::detail {
 
-using ConfigJson = nlohmann::ordered_json;
+// Whether Hugging Face's class of that type ("clip") is a ClipModel here.
+bool is_hf_clip(std::string_view model_type);
 
-// The model of Hugging Face's config.json with "model_type": "clip"; keys that are missing have CLIPConfig's defaults.
+// The model of Hugging Face's config.json, which is of such a type; keys that are missing have their class's defaults.
 // Throws Error, opening with the file, for wrong types and for what the towers here cannot be.
 ClipConfig parse_hf_config(const ConfigJson& json, const std::string& file);
 // Throws Error for towers that CLIPModel does not have.

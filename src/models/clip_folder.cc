@@ -41,6 +41,13 @@ ClipConfig parse_own_config(const Json& json, const std::string& path) {
   }
 }
 
+// What a configuration of the library's own format calls its model.
+std::string own_type(const Json& json) {
+  const bool said = json.contains("model") && json["model"].is_object() && json["model"].contains("type") &&
+                    json["model"]["type"].is_string();
+  return said ? json["model"]["type"].get<std::string>() : "clip";
+}
+
 // The first of some files that is there, or an empty text.
 std::string first_of(const std::string& folder, std::initializer_list<const char*> names) {
   for (const char* name : names) {
@@ -143,7 +150,7 @@ FolderKind folder_kind(const std::string& folder, std::optional<ModelLayout> giv
   if (given == ModelLayout::open_clip || (!given && !exists(config) && exists(folder + open_clip_config)))
     return {ModelLayout::open_clip, "clip"};
   const Json json = read_json(config);
-  if (given ? given == ModelLayout::fovea : json.contains("format")) return {ModelLayout::fovea, "clip"};
+  if (given ? given == ModelLayout::fovea : json.contains("format")) return {ModelLayout::fovea, own_type(json)};
   const std::string inner = folder + "/model";  // what a run's folder holds
   FOVEA_CHECK(json.contains("model_type") && json["model_type"].is_string(), "[model] ", config,
               " has no \"format\": \"", format, "\" as the library's own, and no \"model_type\" as Hugging Face's",
@@ -153,7 +160,8 @@ FolderKind folder_kind(const std::string& folder, std::optional<ModelLayout> giv
 
 LoadedClip load_clip_model(const std::string& folder, std::optional<ModelLayout> layout, DType dtype) {
   const auto [found, type] = folder_kind(folder, layout);
-  FOVEA_CHECK(type == "clip", "[model] ", folder, "/config.json describes a \"", type, "\", expected a \"clip\"");
+  FOVEA_CHECK(found == ModelLayout::hf ? detail::is_hf_clip(type) : type == "clip", "[model] ", folder,
+              "/config.json describes a \"", type, "\", expected a model of two towers: a \"clip\"");
   const std::string path = parameter_file(folder, found);
   io::TensorMap file;
   if (found == ModelLayout::open_clip) file = read_parameters(path);
