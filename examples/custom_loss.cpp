@@ -16,7 +16,7 @@ using namespace fovea;
 // that small batches learn as fast as large ones.
 struct DecoupledContrastive {
   objectives::Loss operator()(const objectives::Embeddings& e, const nn::Ctx&) const {
-    const Var scale = ops::exp(e.logit_scale);
+    const Var scale = e.scale();
     const Var right = ops::sum(e.image * e.text, {1}) * scale;             // (B)
     const Var logits = ops::matmul(e.image, e.text, false, true) * scale;  // (B, B)
     const Var wrong = logits + Var(minus_infinity_diagonal(e.image.dim(0), e.image.dtype()));

@@ -6,3 +6,4 @@
 #include "fovea/objectives/gradient_cache.h"
 #include "fovea/objectives/info_nce.h"
 #include "fovea/objectives/loss.h"
+#include "fovea/objectives/sigmoid.h"

@@ -35,7 +35,7 @@ Tensor image_batch(const ClipEncoder& encoder, const std::vector<image::Image>& 
     image::normalize(image, transform.normalization, out);
     out += batch.shape().inner(0);
   }
-  const Tensor input = batch.to(encoder.model.logit_scale.value().dtype());
+  const Tensor input = batch.to(encoder.model.dtype());
   return ops::l2_normalize(encoder.model.encode_image(input, {})).value();
 }
 

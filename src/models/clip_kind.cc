@@ -16,7 +16,7 @@ Var projected(const std::optional<nn::Linear>& projection, const Var& features) 
 
 // Embeddings before they are scaled to unit length; what else the published class returns goes to `outputs`.
 Var image_features(const ClipModel& model, const Tensor& pixels, io::TensorMap& outputs) {
-  const Var input(run_images(pixels, ImageTower::image_size(model.config.image), model.logit_scale.value().dtype()));
+  const Var input(run_images(pixels, ImageTower::image_size(model.config.image), model.dtype()));
   const auto* vit = std::get_if<VisionTransformer>(&model.vision_model.tower);
   if (vit == nullptr) return model.encode_image(input, nn::Ctx{});
   const std::int64_t n = input.dim(0);
@@ -46,9 +46,10 @@ Var text_features(const ClipModel& model, const Tensor& ids, const Tensor* mask,
   return features;
 }
 
-Tensor logits(const Var& rows, const Var& columns, const Var& logit_scale) {
+Tensor logits(const Var& rows, const Var& columns, const objectives::Embeddings& e) {
   const NoGrad nothing_is_recorded;
-  return ops::mul(ops::matmul(rows, columns, false, true), ops::exp(logit_scale)).value();
+  const Var scaled = ops::mul(ops::matmul(rows, columns, false, true), e.scale());
+  return (e.logit_bias.defined() ? ops::add(scaled, e.logit_bias) : scaled).value();
 }
 
 void add_gradients(const ClipModel& model, const ClipNaming& naming, io::TensorMap& outputs) {
@@ -70,7 +71,7 @@ io::TensorMap run_clip(const std::string& folder, ModelLayout layout, const io::
   const ClipModel& model = clip.model;
 
   io::TensorMap outputs;
-  objectives::Embeddings e{{}, {}, model.logit_scale()};
+  objectives::Embeddings e = model.embeddings({}, {});
   if (pixels != nullptr) {
     e.image = ops::l2_normalize(image_features(model, *pixels, outputs));
     outputs["image_embeds"] = e.image.value();
@@ -81,8 +82,8 @@ io::TensorMap run_clip(const std::string& folder, ModelLayout layout, const io::
   }
   const bool both = pixels != nullptr && ids != nullptr, paired = both && e.image.dim(0) == e.text.dim(0);
   if (both) {
-    outputs["logits_per_image"] = logits(e.image, e.text, e.logit_scale);
-    outputs["logits_per_text"] = logits(e.text, e.image, e.logit_scale);
+    outputs["logits_per_image"] = logits(e.image, e.text, e);
+    outputs["logits_per_text"] = logits(e.text, e.image, e);
   }
   FOVEA_CHECK(paired || !options.gradients, "[run_hf] gradients need a loss",
               both ? concat(": there are ", e.image.dim(0), " pictures and ", e.text.dim(0), " texts")

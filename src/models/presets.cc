@@ -27,6 +27,13 @@ struct EnumNames<models::TextPool> {
                                                                         {"first", models::TextPool::first},
                                                                         {"mean", models::TextPool::mean}};
 };
+template <>
+struct EnumNames<models::Similarity> {
+  static constexpr std::pair<const char*, models::Similarity> values[] = {
+      {"scale", models::Similarity::scale},
+      {"scale_and_bias", models::Similarity::scale_and_bias},
+      {"temperature", models::Similarity::temperature}};
+};
 
 }  // namespace fovea::io::detail
 
@@ -249,10 +256,12 @@ ClipConfig parse_clip_config(const std::string& text) {
   FOVEA_CHECK(!json.contains("type") || json["type"] == "clip", "[model] model.type is ", json["type"].dump(),
               ", expected \"clip\"");
   const JsonPlace place{"[model] ", "model"};
-  io::detail::refuse_unknown(json, {"type", "image", "text", "embed"}, place);
+  io::detail::refuse_unknown(json, {"type", "image", "text", "embed", "similarity"}, place);
   ClipConfig config{read_tower<ImageTower::Config>(json["image"], place / "image"),
                     read_tower<TextTower::Config>(json["text"], place / "text"), 512};
   if (json.contains("embed")) io::detail::read_value(json["embed"], config.embed, place / "embed", whole_numbers);
+  if (json.contains("similarity"))
+    io::detail::read_value(json["similarity"], config.similarity, place / "similarity", whole_numbers);
   if (auto* resnet = std::get_if<ModifiedResNetConfig>(&config.image)) resnet->embed = config.embed;
   return config;
 }
@@ -261,7 +270,8 @@ std::string to_json(const ClipConfig& config) {
   return Json{{"type", "clip"},
               {"embed", config.embed},
               {"image", write_tower(config.image)},
-              {"text", write_tower(config.text)}}
+              {"text", write_tower(config.text)},
+              {"similarity", io::detail::write_value<Json>(config.similarity)}}
       .dump(2);
 }
 

@@ -70,6 +70,12 @@ void set(const FileTensor& tensor, const Tensor& stored) {
   }
 }
 
+// Published files hold single numbers as () or as (1).
+bool fits(const Shape& stored, const Shape& expected) {
+  const auto is_number = [](const Shape& s) { return s.rank() == 0 || (s.rank() == 1 && s[0] == 1); };
+  return stored == expected || (is_number(stored) && is_number(expected));
+}
+
 // Everything that does not fit, a line each.
 std::vector<std::string> differences(const io::TensorMap& file, const std::vector<FileTensor>& tensors) {
   std::vector<std::string> found;
@@ -79,7 +85,7 @@ std::vector<std::string> differences(const io::TensorMap& file, const std::vecto
     const auto stored = file.find(tensor.name);
     if (stored == file.end()) {
       found.push_back("missing: " + tensor.name);
-    } else if (!(stored->second.shape() == tensor.shape())) {
+    } else if (!fits(stored->second.shape(), tensor.shape())) {
       found.push_back(
           concat(tensor.name, " is ", stored->second.shape(), " in the file, ", tensor.shape(), " in the model"));
     }
@@ -142,7 +148,7 @@ void save_parameters(const std::string& path, const std::vector<ParamEntry>& ent
 void load_parameters(const std::string& path, const io::TensorMap& file, const std::vector<FileTensor>& tensors) {
   refuse_differences("[load] " + path + " does not fit the model", differences(file, tensors),
                      "\nhint: the configuration beside the file must describe the same model");
-  for (const FileTensor& tensor : tensors) set(tensor, file.at(tensor.name));
+  for (const FileTensor& tensor : tensors) set(tensor, file.at(tensor.name).reshape(tensor.shape()));
 }
 
 void load_parameters(const std::string& path, const std::vector<ParamEntry>& entries) {

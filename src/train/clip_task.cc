@@ -14,6 +14,7 @@
 #include "fovea/models/presets.h"
 #include "fovea/objectives/gradient_cache.h"
 #include "fovea/objectives/info_nce.h"
+#include "fovea/objectives/sigmoid.h"
 #include "fovea/optim/layer_decay.h"
 #include "io/json.h"
 
@@ -112,7 +113,9 @@ models::ClipFolder load_folder(const std::string& folder, const Config& config) 
 // What the configuration names: a folder, or a fresh model.
 models::ClipFolder make_clip(const Config& config) {
   if (const std::string folder = model_folder(config); !folder.empty()) return load_folder(folder, config);
-  const models::ClipConfig model = models::parse_clip_config(config.model);
+  models::ClipConfig model = models::parse_clip_config(config.model);
+  if (config.objective.name == "sigmoid" && model.similarity == models::Similarity::scale)
+    model.similarity = models::Similarity::scale_and_bias;
   nn::Init init(config.train.seed, training_dtype(config.train));
   image::TransformConfig transform;
   transform.size = static_cast<int>(models::ImageTower::image_size(model.image));
@@ -120,9 +123,31 @@ models::ClipFolder make_clip(const Config& config) {
           config.data.tokenizer.empty() ? text::default_tokenizer() : load_tokenizer(config.data.tokenizer), transform};
 }
 
+// The similarity starts where the configuration says so.
+void set_similarity(const Config& config, models::ClipModel& model) {
+  const ObjectiveConfig& c = config.objective;
+  if (c.name == "sigmoid" && !model.logit_bias && !model.temperature) {
+    FOVEA_CHECK(c.init_logit_bias, "[train] the sigmoid objective learns a logit_bias, which ", model_folder(config),
+                " does not have\nhint: set objective.init_logit_bias; SigLIP starts at -10 with an init_logit_scale of "
+                "2.3026");
+    model.add_logit_bias(*c.init_logit_bias);
+  }
+  const auto set = [](const char* key, std::optional<double> value, std::optional<nn::Param>& number) {
+    if (!value) return;
+    FOVEA_CHECK(
+        number, "[train] objective.", key, " is ", *value,
+        ", but the model has no such parameter\nhint: model.similarity is scale, scale_and_bias or temperature");
+    number->value().fill(*value);
+  };
+  set("init_logit_scale", c.init_logit_scale, model.logit_scale);
+  set("init_logit_bias", c.init_logit_bias, model.logit_bias);
+  set("init_temperature", c.init_temperature, model.temperature);
+}
+
 // The same with the configuration's transform.
 models::ClipFolder configured_clip(const Config& config) {
   models::ClipFolder clip = make_clip(config);
+  set_similarity(config, clip.model);
   const std::int64_t entries = clip.tokenizer.vocabulary_size();
   const std::int64_t known = models::TextTower::vocabulary(clip.model.config.text);
   FOVEA_CHECK(entries <= known, "[train] the tokenizer has ", entries, " entries, the model's text tower knows ", known,
@@ -189,8 +214,13 @@ void freeze_as_configured(const TrainConfig& config, models::ClipModel& model) {
 }
 
 objectives::AnyFeatureObjective make_objective(const ObjectiveConfig& config) {
-  FOVEA_CHECK(config.name == "info_nce", "[train] no objective is called \"", config.name, "\", expected info_nce");
-  return objectives::InfoNce{config.label_smoothing};
+  if (config.name == "info_nce") return objectives::InfoNce{config.label_smoothing, config.sum_directions};
+  FOVEA_CHECK(config.name == "sigmoid", "[train] no objective is called \"", config.name,
+              "\", expected info_nce or sigmoid");
+  FOVEA_CHECK(config.label_smoothing == 0 && !config.sum_directions,
+              "[train] objective.label_smoothing and objective.sum_directions belong to info_nce, objective.name is ",
+              config.name);
+  return objectives::Sigmoid{};
 }
 
 ClipTask::ClipTask(const Config& config, objectives::AnyFeatureObjective objective)
@@ -252,7 +282,7 @@ data::Batch ClipTask::with_features(const data::Batch& batch, const nn::Ctx& ctx
   if (batch.uncached.empty()) return batch;
   data::Batch full = batch;
   const NoGrad no_grad;
-  const Tensor images = batch.images.to(clip_.model.logit_scale.value().dtype());
+  const Tensor images = batch.images.to(clip_.model.dtype());
   Tensor computed = clip_.model.vision_model(images, ctx.eval()).value().to(DType::f32);
   std::vector<Hash128> keys;
   for (const std::int64_t row : batch.uncached) keys.push_back(batch.feature_keys[static_cast<std::size_t>(row)]);
@@ -267,12 +297,12 @@ data::Batch ClipTask::with_features(const data::Batch& batch, const nn::Ctx& ctx
 
 objectives::Embeddings ClipTask::embed(const data::Batch& batch, const nn::Ctx& ctx) const {
   if (features_) {
-    const Var features(batch.image_features.to(clip_.model.logit_scale.value().dtype()));
-    return {ops::l2_normalize(clip_.model.project_image(features, ctx)),
-            ops::l2_normalize(clip_.model.encode_text(batch.tokens, batch.text, ctx)), clip_.model.logit_scale()};
+    const Var features(batch.image_features.to(clip_.model.dtype()));
+    return clip_.model.embeddings(ops::l2_normalize(clip_.model.project_image(features, ctx)),
+                                  ops::l2_normalize(clip_.model.encode_text(batch.tokens, batch.text, ctx)));
   }
   data::Batch converted = batch;
-  converted.images = batch.images.to(clip_.model.logit_scale.value().dtype());
+  converted.images = batch.images.to(clip_.model.dtype());
   return clip_.model.embed(converted, ctx);
 }
 
@@ -295,10 +325,21 @@ objectives::Loss ClipTask::backward(std::span<const data::Batch> micro_batches, 
 }
 
 double ClipTask::expected_first_loss(std::int64_t samples) const {
-  return weights_loaded_ ? Task::expected_first_loss(samples) : std::log(static_cast<double>(samples));
+  if (weights_loaded_) return Task::expected_first_loss(samples);
+  return objective_.expected_first_loss(samples, clip_.model.embeddings({}, {}));
 }
 
-Figures ClipTask::figures() const { return {{"logit_scale", std::exp(clip_.model.logit_scale.value().item())}}; }
+void ClipTask::after_step() {
+  if (config_.objective.clamp_logit_scale) clip_.model.clamp_logit_scale();
+}
+
+Figures ClipTask::figures() const {
+  const objectives::Embeddings e = clip_.model.embeddings({}, {});
+  Figures figures{{"logit_scale", e.scale().item()}};
+  if (e.logit_bias.defined()) figures.emplace_back("logit_bias", e.logit_bias.item());
+  if (e.temperature.defined()) figures.emplace_back("temperature", e.temperature.item());
+  return figures;
+}
 
 Facts ClipTask::facts() const {
   const models::ModelSize size = models::model_size(clip_.model.config, 8);

@@ -66,8 +66,13 @@ void fields(DataConfig& c, auto&& f) {
   f("transform", RawJson{c.transform}, any);
 }
 void fields(ObjectiveConfig& c, auto&& f) {
-  f("name", Choice{c.name, {"info_nce"}}, any);
+  f("name", Choice{c.name, {"info_nce", "sigmoid"}}, any);
   f("label_smoothing", c.label_smoothing, below_one);
+  f("sum_directions", c.sum_directions, any);
+  f("init_logit_scale", c.init_logit_scale, any);
+  f("init_logit_bias", c.init_logit_bias, any);
+  f("init_temperature", c.init_temperature, positive);
+  f("clamp_logit_scale", c.clamp_logit_scale, any);
 }
 void fields(OptimConfig& c, auto&& f) {
   f("name", Choice{c.name, {"adamw", "lamb", "sgd"}}, any);
@@ -174,6 +179,9 @@ void read_field(const Json& json, Field&& field, const Rule& rule, const Place& 
     field = json.template get<bool>();
   } else if constexpr (std::is_same_v<T, double>) {
     read_number(json, field, rule, place);
+  } else if constexpr (std::is_same_v<T, std::optional<double>>) {
+    field.reset();
+    if (!json.is_null()) read_number(json, field.emplace(), rule, place);
   } else if constexpr (std::is_same_v<T, std::array<double, 2>>) {
     if (!json.is_array() || json.size() != 2) place.fail_with(json, "a list of 2 numbers");
     for (std::size_t i = 0; i < 2; ++i) read_number(json[i], field[i], rule, place / std::to_string(i));
@@ -205,6 +213,8 @@ Json write_field(Field&& field) {
     return io::detail::parse_json<Json>(field.text, "[config] JSON text of a field");
   } else if constexpr (std::is_same_v<T, Choice>) {
     return field.text;
+  } else if constexpr (std::is_same_v<T, std::optional<double>>) {
+    return field ? Json(*field) : Json();
   } else if constexpr (std::is_constructible_v<Json, T>) {
     return field;
   } else {
@@ -219,8 +229,7 @@ Json write_section(Section& section) {
   return json;
 }
 
-Config read_config(const Json& json, const std::string& source) {
-  Config config;
+Config read_config(const Json& json, const std::string& source, Config config = {}) {
   read_section(json, config, Place{"[config] " + source + ": ", ""});
   return config;
 }
@@ -275,11 +284,13 @@ void add_different_keys(const Json& a, const Json& b, const std::string& path, s
 
 }  // namespace
 
-Config parse_config(std::string_view json, const std::string& source) {
-  return read_config(io::detail::parse_json<Json>(json, "[config] " + source), source);
+Config parse_config(std::string_view json, const std::string& source, const Config& defaults) {
+  return read_config(io::detail::parse_json<Json>(json, "[config] " + source), source, defaults);
 }
 
-Config load_config(const std::string& path) { return parse_config(io::read_file(path), path); }
+Config load_config(const std::string& path, const Config& defaults) {
+  return parse_config(io::read_file(path), path, defaults);
+}
 
 void apply_set(Config& config, std::string_view assignment) {
   const std::string source = concat("--set ", assignment);

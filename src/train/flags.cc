@@ -16,6 +16,7 @@ constexpr Flag flags[]{
     {"--csv-caption-key", "data.caption_columns", list},
     {"--batch-size", "data.batch_size"},
     {"--workers", "data.workers"},
+    {"--siglip", "objective.name", setting, "sigmoid"},
     {"--opt", "optim.name"},
     {"--lr", "optim.lr"},
     {"--beta1", "optim.betas.0"},

@@ -164,6 +164,7 @@ std::string charts(const Metrics& metrics) {
       "<div class=\"charts\">\n", loss_chart(*losses), recall_chart(metrics),
       figure_chart(metrics, "Learning rate", {{"lr", "learning rate"}}),
       figure_chart(metrics, "Temperature: factor on the cosines", {{"logit_scale", "logit scale"}}),
+      figure_chart(metrics, "Bias of the logits", {{"logit_bias", "logit bias"}}),
       figure_chart(metrics, "Gradient norm", {{"grad_norm", "gradient norm"}}),
       figure_chart(metrics, "Throughput, pairs per second", {{"pairs_per_s", "pairs per second"}}),
       figure_chart(metrics, "Time of a step, ms", {{"step_ms", "computing"}, {"data_wait_ms", "waiting for data"}}),

@@ -466,7 +466,7 @@ void Trainer::log_step(const StepResult& result) {
 void Trainer::check_first_loss(const StepResult& result, std::int64_t samples) const {
   const double expected = task_.expected_first_loss(samples), loss = result.loss.total.item();
   if (std::isnan(expected) || !result.finite) return;
-  log::info("first loss ", rounded(loss, 4), "; guessing among ", samples, " gives ", rounded(expected, 4));
+  log::info("first loss ", rounded(loss, 4), "; an untrained model's is near ", rounded(expected, 4));
   constexpr double low_share = 0.5, above = 4;
   if (loss < low_share * expected || loss > expected + above) {
     log::warning(

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 
+#include "fovea/models/presets.h"
 #include "fovea/objectives/info_nce.h"
+#include "fovea/objectives/sigmoid.h"
 #include "model_check.h"
 
 namespace fovea::models {
@@ -170,11 +172,48 @@ TEST(Clip, EmbeddingsHaveUnitLengthAndTheDirectionOfTheFeatures) {
 TEST(Clip, LogitScaleStartsAtOneOver0_07AndIsKeptBetween1And100) {
   nn::Init init(1);
   ClipModel model({tiny_vit(), tiny_cbow, 6}, init);
-  EXPECT_NEAR(model.logit_scale.value().item(), 2.6592600369, 1e-6);
+  EXPECT_NEAR(model.logit_scale->value().item(), 2.6592600369, 1e-6);
   for (const auto& [before, after] : {std::pair{-0.5, 0.0}, {3.0, 3.0}, {5.0, 4.605170186}}) {
-    model.logit_scale.value().fill(before);
+    model.logit_scale->value().fill(before);
     model.clamp_logit_scale();
-    EXPECT_NEAR(model.logit_scale.value().item(), after, 1e-6);
+    EXPECT_NEAR(model.logit_scale->value().item(), after, 1e-6);
+  }
+}
+
+TEST(Clip, SimilarityHasItsParametersAndStartsAsPublished) {
+  nn::Init init(1);
+  const ClipConfig config{tiny_vit(), tiny_cbow, 6};
+  ClipConfig siglip = config, align = config;
+  siglip.similarity = Similarity::scale_and_bias;
+  align.similarity = Similarity::temperature;
+  const ClipModel biased(siglip, init), divided(align, init);
+  EXPECT_FALSE(biased.temperature || divided.logit_scale || divided.logit_bias);
+  EXPECT_NEAR(biased.embeddings({}, {}).scale().item(), 10, 1e-5);
+  EXPECT_EQ(biased.logit_bias->value().item(), -10);
+  EXPECT_EQ(divided.temperature->value().item(), 1);
+  for (const ClipConfig& c : {config, siglip, align}) EXPECT_EQ(parse_clip_config(to_json(c)).similarity, c.similarity);
+
+  ClipModel model(config, init);
+  model.logit_scale->value().fill(3);
+  model.add_logit_bias(-4);
+  EXPECT_EQ(model.config.similarity, Similarity::scale_and_bias);
+  EXPECT_EQ(model.logit_scale->value().item(), 3);
+  EXPECT_EQ(model.logit_bias->value().item(), -4);
+}
+
+TEST(Clip, GradientsOfScaleAndBiasAndOfTheTemperature) {
+  const data::Batch batch = make_batch(4);
+  const nn::Ctx training{.training = true};
+  for (const Similarity similarity : {Similarity::scale_and_bias, Similarity::temperature}) {
+    ClipConfig config{tiny_vit(), tiny_cbow, 6};
+    config.similarity = similarity;
+    const ClipModel model = make(config);
+    const auto loss = [&] {
+      const objectives::Embeddings e = model.embed(batch, training);
+      return (e.logit_bias.defined() ? objectives::Sigmoid{}(e, training) : objectives::InfoNce{}(e, training)).total;
+    };
+    const auto result = testing::check_gradients(nn::collect(model), loss);
+    EXPECT_TRUE(result) << result.message;
   }
 }
 

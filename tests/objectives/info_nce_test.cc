@@ -72,6 +72,33 @@ TEST(InfoNce, MatchesAPlainReference) {
   }
 }
 
+// ALIGN: coyo-align adds both directions, Hugging Face's align_loss halves the sum; the temperature divides.
+TEST(InfoNce, OfATemperatureAndOfTheSumOfDirections) {
+  const auto in = testing::normal_inputs({{7, 5}, {7, 5}});
+  const Expected expected = reference(in[0], in[1], std::log(1 / 0.6), 0.1);
+  const Embeddings e{in[0], in[1], {}, {}, scalar(0.6, DType::f64)};
+  EXPECT_NEAR(InfoNce{0.1}(e, nn::Ctx{}).total.item(), (expected.i2t + expected.t2i) / 2, 1e-12);
+  const Loss sum = (InfoNce{0.1, true}(e, nn::Ctx{}));
+  EXPECT_NEAR(sum.total.item(), expected.i2t + expected.t2i, 1e-12);
+  EXPECT_NEAR(part(sum, "loss_i2t"), expected.i2t, 1e-12);
+  const std::vector<Tensor> inputs{in[0], in[1], scalar(0.6, DType::f64)};
+  const auto result = testing::check_op(
+      [&](std::span<const Var> x) {
+        return InfoNce{0.1, true}({x[0], x[1], {}, {}, x[2]}, nn::Ctx{}).total;
+      },
+      inputs, {.step = 1e-3});
+  EXPECT_TRUE(result) << result.message;
+}
+
+TEST(InfoNce, ExpectedFirstLossIsThatOfGuessing) {
+  const Tensor same = full({8, 3}, 0.5);
+  for (const InfoNce& objective : {InfoNce{}, InfoNce{0.1}, InfoNce{0.1, true}}) {
+    const Embeddings e{same, same, scalar(2)};
+    EXPECT_NEAR(objective.expected_first_loss(8, e), objective(e, nn::Ctx{}).total.item(), 1e-6);
+    EXPECT_EQ(AnyFeatureObjective(objective).expected_first_loss(8, e), objective.expected_first_loss(8, e));
+  }
+}
+
 TEST(InfoNce, GradientsOfFeaturesAndLogitScale) {
   for (const double smoothing : {0.0, 0.2}) {
     const auto result = testing::check_op(

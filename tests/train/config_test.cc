@@ -77,7 +77,12 @@ TEST(Config, ReadsEveryKeyAndWritesItBack) {
   },
   "objective": {
     "name": "info_nce",
-    "label_smoothing": 0.25
+    "label_smoothing": 0.25,
+    "sum_directions": true,
+    "init_logit_scale": 2.5,
+    "init_logit_bias": -2.75,
+    "init_temperature": null,
+    "clamp_logit_scale": false
   },
   "optim": {
     "name": "sgd",
@@ -207,7 +212,7 @@ TEST(Config, WrongValuesAreRefusedNamingPathAndExpectation) {
       {R"({"optim": {"weight_decay": -0.5}})", "optim.weight_decay is -0.5, expected a number from 0"},
       {R"({"schedule": {"warmup_fraction": 2}})", "schedule.warmup_fraction is 2, expected a number from 0 to 1"},
       {R"({"schedule": {"kind": "step"}})", "schedule.kind is \"step\", expected one of cosine, const, const-cooldown"},
-      {R"({"objective": {"name": "x"}})", "objective.name is \"x\", expected one of info_nce"}};
+      {R"({"objective": {"name": "x"}})", "objective.name is \"x\", expected one of info_nce, sigmoid"}};
   for (const auto& [json, message] : wrong) {
     EXPECT_EQ(error_of(json), std::string("[config] file.json: ") + message);
   }

@@ -389,6 +389,58 @@ TEST_F(TrainerRun, LabelSmoothingRaisesTheLoss) {
   EXPECT_GT(losses(run(c).lines)[0], plain);
 }
 
+TEST_F(TrainerRun, SigmoidLearnsScaleAndBiasFromWhereTheConfigurationStartsThem) {
+  Config c = config();
+  c.objective.name = "sigmoid";
+  c.train.epochs = 12;
+  const Outcome published = run(c);
+  const auto figure = [](const Outcome& o, std::size_t line, const char* name) {
+    return o.lines[line][name].get<double>();
+  };
+  EXPECT_NEAR(figure(published, 0, "logit_scale"), 10, 0.2);
+  EXPECT_NEAR(figure(published, 0, "logit_bias"), -10, 0.02);
+  EXPECT_LT(losses(published.lines)[11], 0.6 * losses(published.lines)[0]);
+
+  c.objective.init_logit_scale = 6;
+  c.objective.init_logit_bias = -2.71;
+  c.objective.clamp_logit_scale = false;
+  c.train.epochs = 1;
+  EXPECT_NEAR(ClipTask(c).figures()[1].second, -2.71, 1e-6);
+  EXPECT_NEAR(std::log(figure(run(c), 0, "logit_scale")), 6, 0.01);
+  c.objective.clamp_logit_scale = true;
+  EXPECT_NEAR(figure(run(c), 0, "logit_scale"), 100, 1e-4);
+}
+
+TEST_F(TrainerRun, SigmoidOnAModelFolderKeepsOrAsksForItsBias) {
+  Config c = config();
+  c.train.epochs = 1;
+  const std::string clip = run(c).folder + "/model";
+  c.objective.name = "sigmoid";
+  const std::string siglip = run(c).folder + "/model";
+  c.model = Json(siglip).dump();
+  const double bias = ClipTask(c).figures()[1].second;
+  EXPECT_NE(bias, -10);
+  EXPECT_NEAR(bias, -10, 0.02);
+  c.model = Json(clip).dump();
+  EXPECT_TRUE(contains(error_of([&] { ClipTask{c}; }), "the sigmoid objective learns a logit_bias"));
+  c.objective.init_logit_bias = -3;
+  EXPECT_EQ(ClipTask(c).figures()[1].second, -3);
+  c.objective.init_temperature = 1;
+  EXPECT_TRUE(contains(error_of([&] { ClipTask{c}; }), "objective.init_temperature is 1, but the model has no such"));
+  c.objective = {};
+  c.objective.name = "sigmoid";
+  c.objective.sum_directions = true;
+  EXPECT_TRUE(contains(error_of([&] { ClipTask{c}; }), "belong to info_nce"));
+}
+
+TEST_F(TrainerRun, TheSumOfDirectionsIsTwiceTheMean) {
+  Config c = config();
+  c.train.epochs = 1;
+  const double mean = losses(run(c).lines)[0];
+  c.objective.sum_directions = true;
+  EXPECT_NEAR(losses(run(c).lines)[0], 2 * mean, 1e-4);
+}
+
 TEST_F(TrainerRun, EvaluatesBetweenEpochs) {
   Config c = config();
   c.train.epochs = 5;

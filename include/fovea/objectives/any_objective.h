@@ -1,6 +1,7 @@
 // A feature objective chosen at run time.
 #pragma once
 
+#include <limits>
 #include <memory>
 #include <utility>
 
@@ -17,15 +18,27 @@ class AnyFeatureObjective {
 
   Loss operator()(const Embeddings& e, const nn::Ctx& ctx) const { return impl_->call(e, ctx); }
 
+  // What the loss of an untrained model should be near, for batches of so many pairs and the logit_scale, logit_bias
+  // and temperature of `e`; NaN where the objective has no such function.
+  double expected_first_loss(std::int64_t pairs, const Embeddings& e) const { return impl_->expected(pairs, e); }
+
  private:
   struct Base {
     virtual ~Base() = default;
     virtual Loss call(const Embeddings& e, const nn::Ctx& ctx) const = 0;
+    virtual double expected(std::int64_t pairs, const Embeddings& e) const = 0;
   };
   template <class O>
   struct Holder final : Base {
     explicit Holder(O o) : objective(std::move(o)) {}
     Loss call(const Embeddings& e, const nn::Ctx& ctx) const override { return objective(e, ctx); }
+    double expected(std::int64_t pairs, const Embeddings& e) const override {
+      if constexpr (requires { objective.expected_first_loss(pairs, e); }) {
+        return objective.expected_first_loss(pairs, e);
+      } else {
+        return std::numeric_limits<double>::quiet_NaN();
+      }
+    }
     O objective;
   };
   std::unique_ptr<Base> impl_;

@@ -6,14 +6,21 @@
 
 #include "fovea/nn/ctx.h"
 #include "fovea/objectives/loss.h"
+#include "fovea/ops/elementwise.h"
 
 namespace fovea::objectives {
 
-// Row i of `image` and row i of `text` belong together; both have unit length.
+// Row i of `image` and row i of `text` belong together; both have unit length. What makes logits of their cosines is
+// one number each: logits = exp(logit_scale) cosines + logit_bias (CLIP, SigLIP), or cosines / temperature (ALIGN).
 struct Embeddings {
-  Var image;        // (B, E)
-  Var text;         // (B, E)
-  Var logit_scale;  // scalar, the logarithm of the factor on the cosines
+  Var image;          // (B, E)
+  Var text;           // (B, E)
+  Var logit_scale;    // a logarithm; undefined where there is a temperature
+  Var logit_bias{};   // undefined: none
+  Var temperature{};  // undefined: none
+
+  // The factor on the cosines.
+  Var scale() const { return temperature.defined() ? ops::reciprocal(temperature) : ops::exp(logit_scale); }
 };
 
 // Objectives that need the features alone: they work on any two towers, with a gradient cache and across ranks.

@@ -38,26 +38,27 @@ inline Var product_with(const Var& features, const Tensor& gradient) { return op
 // encoded again, with a tape through which its features' derivatives go back. One micro-batch's activations are alive
 // at a time.
 //
-// `encode(j, ctx)` gives micro-batch j's Embeddings, and must give the same when it is asked again; its logit_scale
-// must be a parameter itself. BatchNorm sees each micro-batch by itself, and its running statistics move once.
+// `encode(j, ctx)` gives micro-batch j's Embeddings, and must give the same when it is asked again; its logit_scale,
+// logit_bias and temperature must be parameters themselves, or constants: their gradients arrive once. BatchNorm sees
+// each micro-batch by itself, and its running statistics move once.
 template <FeatureObjective Objective, class Encode>
 Loss backward_with_gradient_cache(std::int64_t micro_batches, const Encode& encode, const Objective& objective,
                                   const nn::Ctx& ctx) {
   FOVEA_CHECK(micro_batches >= 1, "[gradient_cache] ", micro_batches, " micro-batches, expected at least 1");
   std::vector<Tensor> images, texts;
-  Var logit_scale;
+  Embeddings all;
   {
     const NoGrad no_tape;
     nn::Ctx first_pass = ctx;
     first_pass.update_statistics = false;
     for (std::int64_t j = 0; j < micro_batches; ++j) {
-      const Embeddings e = encode(j, first_pass);
-      images.push_back(e.image.value());
-      texts.push_back(e.text.value());
-      logit_scale = e.logit_scale;
+      all = encode(j, first_pass);
+      images.push_back(all.image.value());
+      texts.push_back(all.text.value());
     }
   }
-  const Embeddings all{detail::stacked_leaf(images), detail::stacked_leaf(texts), logit_scale};
+  all.image = detail::stacked_leaf(images);
+  all.text = detail::stacked_leaf(texts);
   Loss loss = objective(all, ctx);
   backward(loss.total);
   loss.total = loss.total.detach();

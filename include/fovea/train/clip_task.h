@@ -40,7 +40,7 @@ class FOVEA_API ClipTask final : public Task {
   objectives::Loss loss(const data::Batch& batch, const nn::Ctx& ctx) override;
   objectives::Loss backward(std::span<const data::Batch> micro_batches, const nn::Ctx& ctx) override;
   double expected_first_loss(std::int64_t samples) const override;
-  void after_step() override { clip_.model.clamp_logit_scale(); }
+  void after_step() override;
   Figures figures() const override;
   Facts facts() const override;
   SplitScores evaluate(const std::string& split) override;

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -33,8 +34,12 @@ struct DataConfig {
 };
 
 struct ObjectiveConfig {
-  std::string name = "info_nce";
-  double label_smoothing = 0;  // share of each target that is spread over the whole batch
+  std::string name = "info_nce";  // or sigmoid
+  double label_smoothing = 0;     // info_nce's: share of each target that is spread over the whole batch
+  bool sum_directions = false;    // info_nce's: the sum of both directions instead of their mean
+  // Where what makes logits of cosines starts; none: as published, or as the model folder has it.
+  std::optional<double> init_logit_scale, init_logit_bias, init_temperature;
+  bool clamp_logit_scale = true;  // to [0, ln 100] after every step
 };
 
 struct OptimConfig {
@@ -105,12 +110,13 @@ struct Config {
   std::string output = "out/run";  // run folder
 };
 
-// Reads a configuration from JSON text; what it leaves out keeps its default. Throws Error for malformed JSON, unknown
+// Reads a configuration from JSON text; what it leaves out is as in `defaults`. Throws Error for malformed JSON, unknown
 // keys (naming the nearest known one), wrong types and values out of range, naming `source` and the key's full path.
-FOVEA_API Config parse_config(std::string_view json, const std::string& source = "configuration");
+FOVEA_API Config parse_config(std::string_view json, const std::string& source = "configuration",
+                              const Config& defaults = {});
 
 // As parse_config, from a file.
-FOVEA_API Config load_config(const std::string& path);
+FOVEA_API Config load_config(const std::string& path, const Config& defaults = {});
 
 // Changes one key: "train.minutes=10". The value is JSON; text needs no quotes. A part of the image transforms
 // or of the model, which may be a preset, may be set as well: "model.image.patch_size=16". Throws Error as parse_config
