@@ -24,10 +24,9 @@ std::optional<std::int64_t> row_of(const Anomaly& anomaly, const data::Batch& ba
 }
 
 // Of several micro-batches, the one whose forward pass alone is not finite.
-std::optional<std::pair<Anomaly, const data::Batch*>> found_alone(std::span<const data::Batch> batches, Task& task) {
+std::optional<std::pair<Anomaly, const data::Batch*>> found_alone(std::span<const data::Batch> batches, Task& task,
+                                                                  nn::Ctx ctx) {
   const NoGrad no_tape;
-  nn::Ctx ctx;
-  ctx.training = true;
   ctx.update_statistics = false;
   for (const data::Batch& batch : batches) {
     try {
@@ -42,7 +41,7 @@ std::optional<std::pair<Anomaly, const data::Batch*>> found_alone(std::span<cons
 
 }  // namespace
 
-std::string samples_of(const Anomaly& anomaly, std::span<const data::Batch> batches, Task& task) {
+std::string samples_of(const Anomaly& anomaly, std::span<const data::Batch> batches, Task& task, nn::Ctx ctx) {
   const auto sample = [](const Anomaly& found, const data::Batch& batch) -> std::string {
     const auto row = row_of(found, batch);
     return row ? concat("sample ", batch.sample_ids[static_cast<std::size_t>(*row)]) : "";
@@ -50,7 +49,7 @@ std::string samples_of(const Anomaly& anomaly, std::span<const data::Batch> batc
   std::string named;
   if (batches.size() == 1) {
     named = sample(anomaly, batches[0]);
-  } else if (const auto found = found_alone(batches, task)) {
+  } else if (const auto found = found_alone(batches, task, std::move(ctx))) {
     named = sample(found->first, *found->second);
   }
   if (!named.empty()) return named;

@@ -10,6 +10,7 @@
 namespace fovea::train {
 
 // "sample 17", where the tensor's rows tell the sample; otherwise those of the batches: "one of samples 3, 17, 5".
-std::string samples_of(const Anomaly& anomaly, std::span<const data::Batch> batches, Task& task);
+// `ctx` is that of the pass which gave it.
+std::string samples_of(const Anomaly& anomaly, std::span<const data::Batch> batches, Task& task, nn::Ctx ctx);
 
 }  // namespace fovea::train

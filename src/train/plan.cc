@@ -185,7 +185,7 @@ class Measured {
   nn::Ctx context(bool checkpointing) const {
     TrainConfig train = config_.train;
     train.checkpointing = checkpointing;
-    nn::Ctx ctx = training_context(train);
+    nn::Ctx ctx = training_context(train, 0);
     ctx.every_token = options_.every_token;
     return ctx;
   }

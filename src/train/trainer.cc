@@ -116,8 +116,9 @@ DType training_dtype(const TrainConfig& config) { return config.precision == "f6
 
 bool saves_in_bf16(const TrainConfig& config) { return config.precision == "bf16" || config.precision == "amp_bf16"; }
 
-nn::Ctx training_context(const TrainConfig& config) {
+nn::Ctx training_context(const TrainConfig& config, std::int64_t step) {
   nn::Ctx ctx;
+  ctx.rng = RngKey{config.seed}.derive("dropout").derive(static_cast<std::uint64_t>(step));
   ctx.training = true;
   ctx.checkpointing = config.checkpointing;
   return ctx;
@@ -321,7 +322,7 @@ std::vector<data::Batch> Trainer::next_batches() {
 double Trainer::backward_pass(std::span<const data::Batch> batches, StepResult& result) {
   store_.clear_gradients();
   const SaveInBf16 rounding(saves_in_bf16(config_.train));
-  result.loss = task_.backward(batches, training_context(config_.train));
+  result.loss = task_.backward(batches, training_context(config_.train, state_.step));
   store_.complete_gradients();
   return optim::gradient_norm(store_);
 }
@@ -335,7 +336,8 @@ Trainer::StepResult Trainer::step(std::span<const data::Batch> batches) {
     if (config_.train.detect_anomaly) checks.emplace(parameter_names_);
     result.grad_norm = backward_pass(batches, result);
   } catch (const AnomalyError& error) {
-    fail(error.what(), "\nat step ", state_.step + 1, ", ", samples_of(error.anomaly(), batches, task_));
+    fail(error.what(), "\nat step ", state_.step + 1, ", ",
+         samples_of(error.anomaly(), batches, task_, training_context(config_.train, state_.step)));
   }
   result.lr = schedule_(state_.step);
   result.finite = std::isfinite(result.loss.total.item()) && std::isfinite(result.grad_norm);

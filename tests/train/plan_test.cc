@@ -186,7 +186,7 @@ TEST(Plan, SlowAgreesWithStepsOfTheWholeBatch) {
   optim::ParamStore store(nn::collect(clip));
   optim::Optimizer optimizer = make_optimizer(c.optim);
   const data::Batch batch = random_batch(model, 32, models::TextTower::context(model.text), 1);
-  const nn::Ctx ctx = training_context(c.train);
+  const nn::Ctx ctx = training_context(c.train, 0);
   double seconds = 1e9;
   for (int step = 0; step < 4; ++step) {
     const double start = monotonic_seconds();

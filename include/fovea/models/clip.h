@@ -66,7 +66,7 @@ struct Clip {
   }
   // Both, of unit length. The batch's images must be normalised already.
   objectives::Embeddings embed(const data::Batch& batch, const nn::Ctx& ctx) const {
-    return embeddings(ops::l2_normalize(encode_image(batch.images, ctx)),
+    return embeddings(ops::l2_normalize(encode_image(batch.images, ctx.with_samples(batch.text.sample_ids))),
                       ops::l2_normalize(encode_text(batch.tokens, batch.text, ctx)));
   }
   // Features of unit length with what makes logits of their cosines.

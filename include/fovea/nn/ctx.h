@@ -1,6 +1,7 @@
 // What a forward pass needs to know besides its input.
 #pragma once
 
+#include "fovea/core/rng.h"
 #include "fovea/tensor/packed.h"
 
 namespace fovea::nn {
@@ -9,6 +10,8 @@ namespace fovea::nn {
 struct Ctx {
   bool training = false;
   PackedLayout layout{};          // of the packed tokens that flow through the module, where there are any
+  RngKey rng{};                   // what dropout draws by, of the seed and the step; each layer derives its own
+  Tensor sample_ids{};            // (N) i64: of the pictures that flow through the module; 0..N-1 where undefined
   bool update_statistics = true;  // BatchNorm's running ones, while training; off where a pass will be repeated
   bool checkpointing = false;     // transformer blocks keep their input alone, and are computed again in backward
   bool every_token = false;       // the last block of a tower computes tokens that nothing reads too: for comparisons
@@ -21,6 +24,11 @@ struct Ctx {
   Ctx with(PackedLayout packed) const {
     Ctx copy = *this;
     copy.layout = std::move(packed);
+    return copy;
+  }
+  Ctx with_samples(Tensor ids) const {
+    Ctx copy = *this;
+    copy.sample_ids = std::move(ids);
     return copy;
   }
 };

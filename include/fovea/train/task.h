@@ -17,10 +17,10 @@
 namespace fovea::train {
 
 // What a configuration says about element types, whether activations are saved in bf16 (SaveInBf16), and about the
-// context of training passes.
+// context of the training passes of one step.
 FOVEA_API DType training_dtype(const TrainConfig& config);
 FOVEA_API bool saves_in_bf16(const TrainConfig& config);
-FOVEA_API nn::Ctx training_context(const TrainConfig& config);
+FOVEA_API nn::Ctx training_context(const TrainConfig& config, std::int64_t step);
 
 // A model with its objective, its data's meaning and its evaluation, behind one interface, so that the training loop is
 // compiled once.
