@@ -32,10 +32,23 @@ else()
                  "from Pillow's. libjpeg-turbo (Debian: libjpeg-dev) was not found")
 endif()
 
+# Optional: reads tar archives, plain and compressed.
+find_package(LibArchive QUIET)
+set(FOVEA_HAS_LIBARCHIVE 0)
+if(LibArchive_FOUND)
+  set(FOVEA_HAS_LIBARCHIVE 1)
+  message(STATUS "Tar archives are read by libarchive (${LibArchive_LIBRARIES})")
+else()
+  message(STATUS "Tar archives (webdataset) cannot be read: libarchive (Debian: libarchive-dev) was not found")
+endif()
+
 # As `-l` knows the libraries above: what the users of an installed static library link.
 set(FOVEA_LINK_NAMES hwy utf8proc pcre2-8)
 if(FOVEA_HAS_LIBJPEG)
   list(APPEND FOVEA_LINK_NAMES jpeg)
+endif()
+if(FOVEA_HAS_LIBARCHIVE)
+  list(APPEND FOVEA_LINK_NAMES archive)
 endif()
 
 add_library(fovea_dependencies INTERFACE)
@@ -43,7 +56,11 @@ target_link_libraries(fovea_dependencies INTERFACE Threads::Threads nlohmann_jso
                       ${FOVEA_UTF8PROC_LIBRARY} ${FOVEA_PCRE2_LIBRARY})
 target_include_directories(fovea_dependencies SYSTEM INTERFACE ${FOVEA_STB_INCLUDE} ${FOVEA_UTF8PROC_INCLUDE}
                            ${FOVEA_PCRE2_INCLUDE})
-target_compile_definitions(fovea_dependencies INTERFACE FOVEA_HAS_LIBJPEG=${FOVEA_HAS_LIBJPEG})
+target_compile_definitions(fovea_dependencies INTERFACE FOVEA_HAS_LIBJPEG=${FOVEA_HAS_LIBJPEG}
+                           FOVEA_HAS_LIBARCHIVE=${FOVEA_HAS_LIBARCHIVE})
 if(FOVEA_HAS_LIBJPEG)
   target_link_libraries(fovea_dependencies INTERFACE JPEG::JPEG)
+endif()
+if(FOVEA_HAS_LIBARCHIVE)
+  target_link_libraries(fovea_dependencies INTERFACE LibArchive::LibArchive)
 endif()

@@ -35,7 +35,7 @@ fovea_install() {
   }
 }
 
-fovea_library_packages="libhwy-dev nlohmann-json3-dev libstb-dev libcli11-dev libutf8proc-dev libpcre2-dev libjpeg-dev"
+fovea_library_packages="libhwy-dev nlohmann-json3-dev libstb-dev libcli11-dev libutf8proc-dev libpcre2-dev libjpeg-dev libarchive-dev"
 fovea_test_packages="libgtest-dev libbenchmark-dev libeigen3-dev pkg-config"
 
 # fovea_configure CMAKE_OPTION...: configures build/ in Release. An existing build folder keeps its generator.

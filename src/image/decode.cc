@@ -9,6 +9,7 @@
 
 #include "fovea/core/error.h"
 #include "fovea/io/file.h"
+#include "fovea/io/tar.h"
 #include "image/jpeg.h"
 
 namespace {
@@ -194,6 +195,7 @@ Image decode(std::span<const std::uint8_t> bytes, const std::string& name, const
 }
 
 std::string read_picture_file(const std::string& path) {
+  if (std::optional<std::string> member = io::read_member(path)) return std::move(*member);
   std::error_code unknown;  // what does not exist, reading explains
   FOVEA_CHECK(!std::filesystem::exists(path, unknown) || std::filesystem::is_regular_file(path, unknown), "[image] ",
               path, " is a directory or device, expected a PNG or JPEG picture");

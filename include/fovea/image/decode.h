@@ -40,7 +40,7 @@ FOVEA_API Size picture_size(std::span<const std::uint8_t> bytes, const std::stri
 // decodes all).
 FOVEA_API bool can_be_reduced(std::span<const std::uint8_t> bytes);
 
-// The bytes of a picture's file. Throws Error when it cannot be read, or is a folder or device.
+// The bytes of a picture's file, or of one inside a tar archive (io::member_path). Throws Error when it cannot be read, or is a folder or device.
 FOVEA_API std::string read_picture_file(const std::string& path);
 
 // Both.
