@@ -171,7 +171,8 @@ class BatchMaker {
       lengths.push_back(static_cast<std::int64_t>(ids.size()));
       batch.sample_ids.push_back(id);
     }
-    batch.images = normalized(pictures);
+    batch.images = image::stack(pictures, {transform_.size, transform_.size});
+    batch.normalization = transform_.normalization;
     batch.tokens = from_values<std::int32_t>({static_cast<std::int64_t>(tokens.size())}, tokens);
     batch.text = PackedLayout::from_lengths(lengths);
     batch.text.sample_ids = from_values<std::int64_t>({count}, batch.sample_ids);
@@ -231,15 +232,6 @@ class BatchMaker {
     const auto [picture, size] = source(id, rng);
     return options_.train ? image::train_transform(*picture, size, transform_, rng)
                           : image::eval_transform(*picture, transform_);
-  }
-
-  Tensor normalized(const std::vector<Image>& pictures) const {
-    Tensor images({static_cast<std::int64_t>(pictures.size()), transform_.size, transform_.size, Image::channels});
-    for (std::size_t i = 0; i < pictures.size(); ++i) {
-      const auto row = static_cast<std::int64_t>(i);
-      image::normalize(pictures[i], transform_.normalization, images.rows(row, row + 1).mutable_data<float>());
-    }
-    return images;
   }
 
   // The hash of a picture's file, which is read once.

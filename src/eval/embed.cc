@@ -28,14 +28,8 @@ Tensor text_batch(const ClipEncoder& encoder, std::span<const std::string> texts
 
 Tensor image_batch(const ClipEncoder& encoder, const std::vector<image::Image>& images) {
   const image::TransformConfig& transform = encoder.transform;
-  Tensor batch(
-      {static_cast<std::int64_t>(images.size()), transform.size, transform.size, std::int64_t{image::Image::channels}});
-  float* out = batch.mutable_data<float>();
-  for (const image::Image& image : images) {
-    image::normalize(image, transform.normalization, out);
-    out += batch.shape().inner(0);
-  }
-  const Tensor input = batch.to(encoder.model.dtype());
+  const Tensor pixels = image::stack(images, {transform.size, transform.size});
+  const Tensor input = image::normalized(pixels, transform.normalization).to(encoder.model.dtype());
   return ops::l2_normalize(encoder.model.encode_image(input, {})).value();
 }
 

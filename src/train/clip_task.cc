@@ -282,7 +282,7 @@ data::Batch ClipTask::with_features(const data::Batch& batch, const nn::Ctx& ctx
   if (batch.uncached.empty()) return batch;
   data::Batch full = batch;
   const NoGrad no_grad;
-  const Tensor images = batch.images.to(clip_.model.dtype());
+  const Tensor images = batch.normalized_images(clip_.model.dtype());
   Tensor computed = clip_.model.vision_model(images, ctx.eval()).value().to(DType::f32);
   std::vector<Hash128> keys;
   for (const std::int64_t row : batch.uncached) keys.push_back(batch.feature_keys[static_cast<std::size_t>(row)]);
@@ -301,9 +301,7 @@ objectives::Embeddings ClipTask::embed(const data::Batch& batch, const nn::Ctx& 
     return clip_.model.embeddings(ops::l2_normalize(clip_.model.project_image(features, ctx)),
                                   ops::l2_normalize(clip_.model.encode_text(batch.tokens, batch.text, ctx)));
   }
-  data::Batch converted = batch;
-  converted.images = batch.images.to(clip_.model.dtype());
-  return clip_.model.embed(converted, ctx);
+  return clip_.model.embed(batch, ctx);
 }
 
 objectives::Loss ClipTask::loss(const data::Batch& batch, const nn::Ctx& ctx) {

@@ -103,20 +103,20 @@ class Trial {
 
   const std::vector<nn::ParamEntry>& entries() const { return entries_; }
   std::int64_t embed() const { return model_.embed; }
-  data::Batch batch(std::int64_t pairs) const { return random_batch(model_, pairs, length_, 1, dtype_); }
+  data::Batch batch(std::int64_t pairs) const { return random_batch(model_, pairs, length_, 1); }
 
   void pass(const data::Batch& batch, const nn::Ctx& ctx) const {
     for (const nn::ParamEntry& entry : entries_) {
       if (!entry.leaf->is_buffer()) entry.leaf->node->has_grad = false;
     }
-    if (tower_) return backward(ops::mean(ops::square((*tower_)(batch.images, ctx))));
+    if (tower_) return backward(ops::mean(ops::square((*tower_)(batch.normalized_images(dtype_), ctx))));
     const Var loss = objectives::InfoNce()(clip_->embed(batch, ctx), ctx).total;
     if (loss.requires_grad()) backward(loss);
   }
   void encode(const data::Batch& batch, const nn::Ctx& ctx) const {
     const NoGrad no_tape;
     if (tower_) {
-      (*tower_)(batch.images, ctx);
+      (*tower_)(batch.normalized_images(dtype_), ctx);
     } else {
       clip_->embed(batch, ctx);
     }
@@ -378,12 +378,11 @@ Fitted fit_memory(const Config& config, const Config* started) {
        " for activations\nhint: a smaller model, frozen towers (--lock-image) or --opt sgd need less");
 }
 
-data::Batch random_batch(const models::ClipConfig& model, std::int64_t pairs, std::int64_t length, std::uint64_t seed,
-                         DType dtype) {
+data::Batch random_batch(const models::ClipConfig& model, std::int64_t pairs, std::int64_t length, std::uint64_t seed) {
   const std::int64_t side = models::ImageTower::image_size(model.image);
   const std::int64_t vocabulary = models::TextTower::vocabulary(model.text);
   data::Batch batch;
-  batch.images = random_normal({pairs, side, side, 3}, RngKey{seed}, 0, 1, dtype);
+  batch.images = random_uniform({pairs, side, side, 3}, RngKey{seed}, 0, 255).to(DType::u8);
   batch.text = PackedLayout::uniform(pairs, length);
   batch.tokens = Tensor({pairs * length}, DType::i32);
   auto* token = batch.tokens.mutable_data<std::int32_t>();

@@ -24,17 +24,16 @@ std::vector<std::string> read_all(const std::string& folder) {
   return files;
 }
 
-// As the loader does it.
-void prepare(const std::string& file, const image::TransformConfig& config, bool train, Rng& rng, float* out) {
+// As the loader does it, with the normalisation that follows.
+Tensor prepare(const std::string& file, const image::TransformConfig& config, bool train, Rng& rng) {
   const std::span bytes(reinterpret_cast<const std::uint8_t*>(file.data()), file.size());
   if (!train) {
-    image::normalize(image::eval_transform(image::decode(bytes, "picture"), config), config.normalization, out);
-    return;
+    return image::to_tensor(image::eval_transform(image::decode(bytes, "picture"), config), config.normalization);
   }
   const image::Size size = image::picture_size(bytes, "picture");
   const int reduction = image::train_reduction(size, config, rng);
   const image::Image picture = image::decode(bytes, "picture", {.reduction = reduction});
-  image::normalize(image::train_transform(picture, size, config, rng), config.normalization, out);
+  return image::to_tensor(image::train_transform(picture, size, config, rng), config.normalization);
 }
 
 }  // namespace
@@ -56,12 +55,11 @@ int main(int argc, char** argv) {
     if (mode != "eval") config.augment.crop.scale = {0.9, 1};
     config.augment.scaled_decode = mode == "reduced";
     const std::vector<std::string> files = read_all(folder);
-    std::vector<float> out(static_cast<std::size_t>(size * size * 3));
     double best = 1e30;
     for (int i = 0; i < repeats; ++i) {
       Rng rng(1);
       const auto start = std::chrono::steady_clock::now();
-      for (const std::string& file : files) prepare(file, config, mode != "eval", rng, out.data());
+      for (const std::string& file : files) prepare(file, config, mode != "eval", rng);
       best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
     }
     std::printf("%.4f\n", 1e3 * best / static_cast<double>(files.size()));

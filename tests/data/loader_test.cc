@@ -95,7 +95,9 @@ TEST(Loader, ReducedPicturesAreThoseOfTheDecoder) {
     reductions.insert(reduction);
     const image::Image decoded = image::decode(bytes, "a.jpg", {.reduction = reduction});
     const image::Image expected = image::train_transform(decoded, {200, 150}, transform, rng);
-    EXPECT_EQ(count_different_bits(batch.images.rows(0, 1), image::to_tensor(expected, transform.normalization)), 0);
+    EXPECT_EQ(count_different_bits(batch.normalized_images(DType::f32).rows(0, 1),
+                                   image::to_tensor(expected, transform.normalization)),
+              0);
   }
   EXPECT_GE(reductions.size(), 3u);
 }
@@ -150,6 +152,8 @@ TEST(Loader, DeliversWhatItsPartsMake) {
   for (int b = 0; b < 8; ++b) {
     const Batch batch = loader.next();
     EXPECT_EQ(batch.images.shape(), (Shape{batch.size(), 24, 24, 3}));
+    EXPECT_EQ(batch.images.dtype(), DType::u8);
+    const Tensor numbers = batch.normalized_images(DType::f32);
     EXPECT_EQ(batch.text.sequences(), batch.size());
     EXPECT_EQ(batch.text.tokens(), batch.tokens.numel());
     EXPECT_EQ(batch.index, b);
@@ -157,8 +161,8 @@ TEST(Loader, DeliversWhatItsPartsMake) {
       EXPECT_EQ(batch.sample_ids[static_cast<std::size_t>(i)], seen);
       EXPECT_EQ(batch.text.sample_ids.at(i), static_cast<double>(seen));
       const image::Image picture = image::eval_transform(image::read_image(dataset[seen].image_path), transform);
-      EXPECT_EQ(count_different_bits(batch.images.rows(i, i + 1), image::to_tensor(picture, transform.normalization)),
-                0);
+      EXPECT_EQ(count_different_bits(batch.images.rows(i, i + 1), image::stack({&picture, 1}, {24, 24})), 0);
+      EXPECT_EQ(count_different_bits(numbers.rows(i, i + 1), image::to_tensor(picture, transform.normalization)), 0);
       const std::vector<std::int32_t> ids = encoder.encode(dataset.eval_text(seen));
       ASSERT_EQ(batch.text.length(i), static_cast<std::int64_t>(ids.size()));
       for (std::size_t t = 0; t < ids.size(); ++t) {

@@ -2,9 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <map>
 #include <utility>
 
+#include "fovea/tensor/reduce.h"
 #include "golden_lines.h"
 
 namespace fovea::image {
@@ -152,6 +154,24 @@ TEST(Transform, NormalizesByChannel) {
   for (int i = 0; i < 6; ++i) {
     EXPECT_NEAR(x.at(i), (image.pixels[static_cast<std::size_t>(i)] / 255.0 - mean[i % 3]) / std[i % 3], 1e-6);
   }
+}
+
+TEST(Transform, StacksPicturesOfOneSize) {
+  std::vector<Image> pictures(3, Image(5, 4));
+  for (std::size_t i = 0; i < 3; ++i) {
+    for (std::size_t p = 0; p < 60; ++p) pictures[i].pixels[p] = static_cast<std::uint8_t>(100 * i + p);
+  }
+  const Tensor all = stack(pictures, {5, 4});
+  EXPECT_EQ(all.shape(), (Shape{3, 4, 5, 3}));
+  ASSERT_EQ(all.dtype(), DType::u8);
+  for (std::size_t i = 0; i < 3; ++i) {
+    const auto row = static_cast<std::int64_t>(i);
+    EXPECT_EQ(std::memcmp(all.rows(row, row + 1).raw(), pictures[i].pixels.data(), 60), 0);
+    const Tensor numbers = normalized(all, {}).rows(row, row + 1);
+    EXPECT_EQ(count_different_bits(numbers, to_tensor(pictures[i], {})), 0);
+  }
+  EXPECT_EQ(stack({}, {5, 4}).numel(), 0);
+  EXPECT_THROW(stack(pictures, {4, 5}), Error);
 }
 
 TEST(TransformJson, RoundTrip) {

@@ -52,6 +52,19 @@ testing::CheckResult check_clip(const ClipConfig& config, double step = 1e-5) {
   return testing::check_gradients(nn::collect(model), loss, step);
 }
 
+// Pixels are normalised on their way into the tower, in f32.
+TEST(Clip, EmbedsPixelsAndTheirNumbersAlike) {
+  const ClipModel model = make({tiny_vit(), tiny_text(), 6});
+  data::Batch pixels = make_batch(4);
+  pixels.normalization.mean = {0.1, 0.2, 0.3};
+  pixels.images = random_uniform({3, 4, 4, 3}, RngKey{7}, 0, 255).to(DType::u8);
+  data::Batch numbers = pixels;
+  numbers.images = image::normalized(pixels.images, pixels.normalization);
+  const Tensor a = model.embed(pixels, {}).image.value(), b = model.embed(numbers, {}).image.value();
+  EXPECT_EQ(a.dtype(), DType::f64);
+  EXPECT_EQ(count_different_bits(a, b), 0);
+}
+
 TEST(Clip, GradientsThroughVisionTransformers) {
   for (int options = 0; options < 8; ++options) {
     VisionTransformerConfig vit = tiny_vit();

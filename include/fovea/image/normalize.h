@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <span>
 
 #include "fovea/core/export.h"
 #include "fovea/image/image.h"
@@ -15,10 +16,13 @@ struct Normalization {
   std::array<double, 3> std{0.26862954, 0.26130258, 0.27577711};
 };
 
-// out[(y * width + x) * 3 + c] = (pixel / 255 - mean[c]) / std[c], for height * width * 3 numbers.
-FOVEA_API void normalize(const Image& image, const Normalization& normalization, float* out);
+// N pictures of one size as a batch: (N, height, width, 3) u8. Throws Error when one has another size.
+FOVEA_API Tensor stack(std::span<const Image> pictures, Size size);
 
-// One picture as a batch: (1, height, width, 3) f32.
+// (pixel / 255 - mean[c]) / std[c] of every channel c: (..., 3) u8 -> the same shape in f32.
+FOVEA_API Tensor normalized(const Tensor& pixels, const Normalization& normalization);
+
+// One picture as a batch of numbers: (1, height, width, 3) f32.
 FOVEA_API Tensor to_tensor(const Image& image, const Normalization& normalization);
 
 }  // namespace fovea::image

@@ -64,9 +64,10 @@ struct Clip {
     const Var features = text_model(tokens, packed);
     return text_projection ? (*text_projection)(features, packed) : features;
   }
-  // Both, of unit length. The batch's images must be normalised already.
+  // Both, of unit length.
   objectives::Embeddings embed(const data::Batch& batch, const nn::Ctx& ctx) const {
-    return embeddings(ops::l2_normalize(encode_image(batch.images, ctx.with_samples(batch.text.sample_ids))),
+    const Tensor images = batch.normalized_images(dtype());
+    return embeddings(ops::l2_normalize(encode_image(images, ctx.with_samples(batch.text.sample_ids))),
                       ops::l2_normalize(encode_text(batch.tokens, batch.text, ctx)));
   }
   // Features of unit length with what makes logits of their cosines.

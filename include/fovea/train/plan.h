@@ -67,7 +67,7 @@ FOVEA_API Fitted fit_memory(const Config& config, const Config* started = nullpt
 
 // A batch of noise: captions of `length` tokens, start and end included.
 FOVEA_API data::Batch random_batch(const models::ClipConfig& model, std::int64_t pairs, std::int64_t length,
-                                   std::uint64_t seed, DType dtype = DType::f32);
+                                   std::uint64_t seed);
 
 // The bytes that "12G", "800M", "64K" or "1000000" stand for, in powers of 1024. Throws Error for anything else.
 FOVEA_API std::int64_t parse_bytes(const std::string& text);
