@@ -1,6 +1,7 @@
 // fovea/models: what is trained.
 #pragma once
 
+#include "fovea/models/bert.h"
 #include "fovea/models/cbow.h"
 #include "fovea/models/clip.h"
 #include "fovea/models/clip_folder.h"

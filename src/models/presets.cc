@@ -66,11 +66,17 @@ static void fields(Same<TextTransformerConfig> auto& c, auto&& f) {
 static void fields(Same<CbowConfig> auto& c, auto&& f) {
   f("vocabulary", c.vocabulary), f("context", c.context), f("width", c.width), f("special_tokens", c.special_tokens);
 }
+static void fields(Same<BertConfig> auto& c, auto&& f) {
+  f("vocabulary", c.vocabulary), f("context", c.context), f("token_types", c.token_types);
+  f("dropout", c.dropout), f("pooler", c.pooler);
+  fields(c.transformer, f);
+}
 
 namespace {
 
 // So that the sizes of all tensors fit 64 bits, and what cannot be allocated is refused.
 constexpr io::detail::WholeRange whole_numbers{1, 1 << 19};
+constexpr io::detail::WholeRange token_or_none{-1, (1 << 19) - 1};
 
 template <class Config>
 constexpr const char* type_name() {
@@ -79,6 +85,7 @@ constexpr const char* type_name() {
   if constexpr (std::is_same_v<Config, ResNetConfig>) return "resnet";
   if constexpr (std::is_same_v<Config, TextTransformerConfig>) return "transformer";
   if constexpr (std::is_same_v<Config, CbowConfig>) return "cbow";
+  if constexpr (std::is_same_v<Config, BertConfig>) return "bert";
 }
 
 template <class Variant, std::size_t I = 0>
@@ -89,7 +96,13 @@ Variant read_tower(const Json& json, const JsonPlace& place, std::vector<std::st
     using Config = std::variant_alternative_t<I, Variant>;
     if (json.contains("type") && json["type"] == type_name<Config>()) {
       Config config;
-      io::detail::read_fields(json, config, place, whole_numbers, {"type"});
+      std::vector<std::string> others{"type"};
+      if constexpr (requires { config.padding_token; }) {
+        others.emplace_back("padding_token");
+        if (json.contains("padding_token"))
+          io::detail::read_value(json["padding_token"], config.padding_token, place / "padding_token", token_or_none);
+      }
+      io::detail::read_fields(json, config, place, whole_numbers, others);
       if constexpr (requires { config.transformer; }) {
         if (!json.contains("hidden")) config.transformer.hidden = 4 * config.transformer.width;
       }
@@ -106,6 +119,7 @@ Json write_tower(const Variant& tower) {
       [](const auto& config) {
         Json json{{"type", type_name<std::decay_t<decltype(config)>>()}};
         json.update(io::detail::write_value<Json>(config));
+        if constexpr (requires { config.padding_token; }) json["padding_token"] = config.padding_token;
         return json;
       },
       tower);

@@ -17,6 +17,7 @@ struct BuildText {
   nn::Init& init;
   Variant operator()(const TextTransformerConfig& c) const { return TextTransformer(c, init); }
   Variant operator()(const CbowConfig& c) const { return Cbow(c, init); }
+  Variant operator()(const BertConfig& c) const { return Bert(c, init); }
 };
 
 double flops_of(const VisionTransformerConfig& c) { return VisionTransformer::flops(c); }
@@ -24,6 +25,7 @@ double flops_of(const ModifiedResNetConfig& c) { return ModifiedResNet::flops(c)
 double flops_of(const ResNetConfig& c) { return ResNet::flops(c); }
 double flops_of(const TextTransformerConfig& c, std::int64_t length) { return TextTransformer::flops(c, length); }
 double flops_of(const CbowConfig& c, std::int64_t length) { return Cbow::flops(c, length); }
+double flops_of(const BertConfig& c, std::int64_t length) { return Bert::flops(c, length); }
 
 }  // namespace
 

@@ -3,6 +3,7 @@
 
 #include <variant>
 
+#include "fovea/models/bert.h"
 #include "fovea/models/cbow.h"
 #include "fovea/models/text_transformer.h"
 
@@ -10,8 +11,8 @@ namespace fovea::models {
 
 // Packed token ids (T), laid out as ctx.layout -> features (B, features()). Adds no level to parameter names.
 struct FOVEA_API TextTower {
-  using Config = std::variant<TextTransformerConfig, CbowConfig>;
-  std::variant<TextTransformer, Cbow> tower;
+  using Config = std::variant<TextTransformerConfig, CbowConfig, BertConfig>;
+  std::variant<TextTransformer, Cbow, Bert> tower;
 
   TextTower(const Config& config, nn::Init& init);
 

@@ -72,33 +72,19 @@ struct TransformerBlock {
   }
 };
 
-// (T, D) -> (T, D) over packed sequences.
-struct Transformer {
-  std::vector<TransformerBlock> layers;
-
-  Transformer(const TransformerConfig& config, TransformerInit scheme, Init& init) {
-    layers.reserve(static_cast<std::size_t>(config.layers));
-    for (std::int64_t i = 0; i < config.layers; ++i) layers.emplace_back(config, scheme, init);
-  }
+// Blocks of one kind, one after another, over packed sequences.
+template <class Block>
+struct Stack {
+  std::vector<Block> layers;
 
   Var operator()(const Var& x, const Ctx& ctx) const { return run(x, ctx, layers.size()); }
-  // One token of each sequence alone, `rows` (B) of the result: (T, D) -> (B, D). The last layer computes no other.
+  // One token of each sequence alone, `rows` (B) of the result: (T, D) -> (B, D). The last block computes no other.
   Var operator()(const Var& x, const Ctx& ctx, const Tensor& rows) const {
     if (layers.empty() || ctx.every_token) return ops::gather_rows((*this)(x, ctx), rows);
     const Var before = run(x, ctx, layers.size() - 1);
     return through(ctx, before, [layer = layers.back(), ctx, rows](const Var& in) { return layer(in, ctx, rows); });
   }
   static void visit(auto& self, auto&& f) { f("layers", self.layers); }
-
-  // Multiplications and additions of one forward pass over `sequences` sequences of `length` tokens each: the matrix
-  // products only, two operations per multiply-add.
-  static double flops(const TransformerConfig& c, std::int64_t sequences, std::int64_t length) {
-    const auto tokens = static_cast<double>(sequences * length);
-    const auto d = static_cast<double>(c.width);
-    const double products = 2 * tokens * d * (4 * d + 2 * static_cast<double>(c.hidden));
-    const double scores = 4 * tokens * static_cast<double>(length) * d;
-    return static_cast<double>(c.layers) * (products + scores);
-  }
 
  private:
   Var run(Var x, const Ctx& ctx, std::size_t count) const {
@@ -112,6 +98,24 @@ struct Transformer {
   static Var through(const Ctx& ctx, const Var& x, F f) {
     if (!ctx.checkpointing) return f(x);
     return checkpoint([f = std::move(f)](std::span<const Var> in) { return f(in[0]); }, {x});
+  }
+};
+
+// (T, D) -> (T, D).
+struct Transformer : Stack<TransformerBlock> {
+  Transformer(const TransformerConfig& config, TransformerInit scheme, Init& init) {
+    layers.reserve(static_cast<std::size_t>(config.layers));
+    for (std::int64_t i = 0; i < config.layers; ++i) layers.emplace_back(config, scheme, init);
+  }
+
+  // Multiplications and additions of one forward pass over `sequences` sequences of `length` tokens each: the matrix
+  // products only, two operations per multiply-add.
+  static double flops(const TransformerConfig& c, std::int64_t sequences, std::int64_t length) {
+    const auto tokens = static_cast<double>(sequences * length);
+    const auto d = static_cast<double>(c.width);
+    const double products = 2 * tokens * d * (4 * d + 2 * static_cast<double>(c.hidden));
+    const double scores = 4 * tokens * static_cast<double>(length) * d;
+    return static_cast<double>(c.layers) * (products + scores);
   }
 };
 
