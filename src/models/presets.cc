@@ -151,6 +151,21 @@ ClipConfig rn(std::int64_t embed, std::array<std::int64_t, 4> blocks, std::int64
   return {ModifiedResNetConfig{image, width, blocks, embed}, text, embed};
 }
 
+// BERTs as published, with coyo-align's smallest.
+const std::map<std::string, BertConfig, std::less<>>& bert_presets() {
+  const auto bert = [](std::int64_t layers, std::int64_t width) {
+    BertConfig config;
+    config.transformer.layers = layers;
+    config.transformer.width = width;
+    config.transformer.heads = width / 64;
+    config.transformer.hidden = 4 * width;
+    return config;
+  };
+  static const std::map<std::string, BertConfig, std::less<>> table{
+      {"bert-mini", bert(4, 256)}, {"bert-base", bert(12, 768)}, {"bert-large", bert(24, 1024)}};
+  return table;
+}
+
 constexpr std::int64_t small_vocabulary = 4096, small_context = 32;  // of the embedded tokenizer, and its captions
 
 ClipConfig small_resnet_cbow(std::int64_t width) {
@@ -250,6 +265,19 @@ ClipConfig clip_preset(std::string_view name) {
        nearest.empty() ? std::string() : "\nhint: did you mean " + nearest + "?");
 }
 
+std::vector<std::string> bert_preset_names() {
+  std::vector<std::string> names;
+  for (const auto& [name, config] : bert_presets()) names.push_back(name);
+  return names;
+}
+
+BertConfig bert_preset(std::string_view name) {
+  const auto found = bert_presets().find(name);
+  FOVEA_CHECK(found != bert_presets().end(), "[model] no text tower is called \"", name, "\", expected one of ",
+              io::detail::join(bert_preset_names()));
+  return found->second;
+}
+
 std::vector<std::string> step_benchmark_names() { return {"small", "s16", "b32", "rn50"}; }
 
 StepBenchmark step_benchmark(std::string_view name) {
@@ -265,14 +293,16 @@ ClipConfig parse_clip_config(const std::string& text) {
   const Json json = io::detail::parse_json<Json>(text, "[model]");
   if (json.is_string()) return clip_preset(json.get<std::string>());
   FOVEA_CHECK(json.is_object() && json.contains("image") && json.contains("text") && json["image"].is_object() &&
-                  json["text"].is_object(),
+                  (json["text"].is_object() || json["text"].is_string()),
               "[model] expected a preset's name, or an object with \"image\", \"text\" and \"embed\"");
   FOVEA_CHECK(!json.contains("type") || json["type"] == "clip", "[model] model.type is ", json["type"].dump(),
               ", expected \"clip\"");
   const JsonPlace place{"[model] ", "model"};
   io::detail::refuse_unknown(json, {"type", "image", "text", "embed", "similarity"}, place);
   ClipConfig config{read_tower<ImageTower::Config>(json["image"], place / "image"),
-                    read_tower<TextTower::Config>(json["text"], place / "text"), 512};
+                    json["text"].is_string() ? bert_preset(json["text"].get<std::string>())
+                                             : read_tower<TextTower::Config>(json["text"], place / "text"),
+                    512};
   if (json.contains("embed")) io::detail::read_value(json["embed"], config.embed, place / "embed", whole_numbers);
   if (json.contains("similarity"))
     io::detail::read_value(json["similarity"], config.similarity, place / "similarity", whole_numbers);

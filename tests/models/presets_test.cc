@@ -167,6 +167,36 @@ TEST(Presets, JsonOfTheOtherTowers) {
   EXPECT_EQ(resnet.blocks, (std::vector<std::int64_t>{1, 2, 1}));
 }
 
+TEST(Presets, JsonOfBert) {
+  const std::string image = R"({"image": {"type": "vit"}, "text": )";
+  const ClipConfig mini = parse_clip_config(image + R"("bert-mini"})");
+  const auto& bert = std::get<BertConfig>(mini.text);
+  EXPECT_EQ(bert.transformer.layers, 4);
+  EXPECT_EQ(bert.transformer.width, 256);
+  EXPECT_EQ(bert.transformer.hidden, 1024);
+  EXPECT_EQ(bert.padding_token, 0);
+  EXPECT_EQ(to_json(parse_clip_config(to_json(mini))), to_json(mini));
+  const ClipConfig set = parse_clip_config(image + R"({"type": "bert", "vocabulary": 50, "context": 9, "width": 20,
+    "layers": 2, "heads": 5, "token_types": 3, "dropout": 0.1, "pooler": true, "padding_token": -1}})");
+  const auto& own = std::get<BertConfig>(set.text);
+  EXPECT_EQ(own.vocabulary, 50);
+  EXPECT_EQ(own.context, 9);
+  EXPECT_EQ(own.token_types, 3);
+  EXPECT_EQ(own.dropout, 0.1);
+  EXPECT_TRUE(own.pooler);
+  EXPECT_EQ(own.padding_token, -1);
+  EXPECT_EQ(own.transformer.hidden, 80);
+  EXPECT_EQ(own.transformer.activation, Activation::gelu);
+  EXPECT_EQ(own.transformer.eps, 1e-12);
+  EXPECT_EQ(to_json(parse_clip_config(to_json(set))), to_json(set));
+  expect_contains(parse_error(image + R"("bert-huge"})"),
+                  "no text tower is called \"bert-huge\", expected one of bert-");
+  expect_contains(parse_error(image + R"({"type": "bert", "padding_token": -2}})"), "model.text.padding_token is -2");
+  nn::Init init = nn::Init::none();
+  const Bert base(bert_preset("bert-base"), init);
+  EXPECT_EQ(nn::count_parameters(nn::collect(base)), 108'891'648);  // of BertModel without pooler
+}
+
 TEST(Presets, UnknownNamesSuggestTheNearest) {
   try {
     clip_preset("ViT-B32");

@@ -15,6 +15,10 @@ FOVEA_API std::vector<std::string> clip_preset_names();
 // Throws Error naming the nearest known preset when the name is unknown.
 FOVEA_API ClipConfig clip_preset(std::string_view name);
 
+// The same of text towers: "bert-mini", "bert-base", "bert-large". In a config file their names may stand for "text".
+FOVEA_API std::vector<std::string> bert_preset_names();
+FOVEA_API BertConfig bert_preset(std::string_view name);
+
 // The "model" object of a config file. Throws Error naming the key for unknown keys and wrong types.
 FOVEA_API ClipConfig parse_clip_config(const std::string& json);
 FOVEA_API std::string to_json(const ClipConfig& config);
