@@ -6,6 +6,7 @@
 #include "fovea/models/clip.h"
 #include "fovea/models/clip_folder.h"
 #include "fovea/models/clip_layouts.h"
+#include "fovea/models/efficientnet.h"
 #include "fovea/models/image_tower.h"
 #include "fovea/models/model_folder.h"
 #include "fovea/models/modified_resnet.h"

@@ -9,6 +9,7 @@
 #define HWY_TARGET_INCLUDE "kernels/batch_norm.cc"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
+#include "kernels/math-inl.h"
 #include "kernels/scratch.h"
 #include "kernels/vector-inl.h"
 
@@ -84,60 +85,138 @@ void chunk_moments(const float* x, std::int64_t rows, std::int64_t channels, flo
   });
 }
 
-// y = (x - centre) * scale + shift for the rows [begin, end).
-void normalise_rows(const BatchNormArgs<float>& args, const float* centre, const float* scale, const float* shift,
-                    std::int64_t begin, std::int64_t end) {
+// Per channel, the value before the residual and the activation is (x - centre) * scale + shift.
+struct ChannelLine {
+  const float *centre, *scale, *shift;
+
+  template <class Lanes>
+  VF32 centred(const Lanes& lanes, const float* x, std::int64_t c) const {
+    return hn::Sub(lanes.load(x), lanes.load(centre + c));
+  }
+  template <class Lanes>
+  VF32 at(const Lanes& lanes, VF32 centred_x, std::int64_t c) const {
+    return hn::MulAdd(centred_x, lanes.load(scale + c), lanes.load(shift + c));
+  }
+};
+
+template <Activation kind>
+void normalise_rows_as(const BatchNormArgs<float>& args, const ChannelLine& line, std::int64_t begin,
+                       std::int64_t end) {
   const F32 d;
   for (std::int64_t r = begin; r < end; ++r) {
     const std::int64_t row = r * args.channels;
-    for_lanes(args.channels, [&](std::int64_t c, auto lanes) {
-      const VF32 centred = hn::Sub(lanes.load(args.x + row + c), lanes.load(centre + c));
-      VF32 y = hn::MulAdd(centred, lanes.load(scale + c), lanes.load(shift + c));
+    const float* factor = args.gate.factor ? args.gate.factor + r / args.gate.rows * args.channels : nullptr;
+    for_lanes(args.channels, [&](std::int64_t c, auto lanes) HWY_ATTR {
+      VF32 y = line.at(lanes, line.centred(lanes, args.x + row + c, c), c);
       if (args.residual) y = hn::Add(y, lanes.load(args.residual + row + c));
-      // NaN compares false and is kept.
-      if (args.relu) y = hn::IfThenZeroElse(hn::Le(y, hn::Zero(d)), y);
+      y = activate<kind>(d, y);
+      if (factor) y = hn::Mul(y, lanes.load(factor + c));
       lanes.store(y, args.y + row + c);
     });
   }
 }
 
-// dy where relu let the value through.
-template <class Lanes>
-HWY_INLINE VF32 passed(const Lanes& lanes, const float* dy, const float* y, std::int64_t i) {
-  const VF32 g = lanes.load(dy + i);
-  return y ? hn::IfThenElseZero(hn::Gt(lanes.load(y + i), hn::Zero(F32())), g) : g;
+// Adds to `sums` (2, channels), of which the second half is of no use, the ungated y of rows [begin, end), or y * dy.
+void sum_activations(const BatchNormArgs<float>& args, const float* centre, const float* scale, const float* shift,
+                     const float* dy, std::int64_t begin, std::int64_t end, double* sums) {
+  const F32 d;
+  const ChannelLine line{centre, scale, shift};
+  with_activation(args.activation, [&]<Activation kind>() HWY_ATTR {
+    const auto term = [&](std::int64_t r, std::int64_t c, const auto& lanes, VF32& sum, VF32&) HWY_ATTR {
+      const std::int64_t at = (begin + r) * args.channels + c;
+      const VF32 y = activate<kind>(d, line.at(lanes, line.centred(lanes, args.x + at, c), c));
+      sum = dy ? hn::MulAdd(y, lanes.load(dy + at), sum) : hn::Add(sum, y);
+    };
+    sum_terms(end - begin, args.channels, sums, term);
+  });
+}
+
+void normalise_rows(const BatchNormArgs<float>& args, const float* centre, const float* scale, const float* shift,
+                    std::int64_t begin, std::int64_t end) {
+  with_activation(args.activation, [&]<Activation kind>() HWY_ATTR {
+    normalise_rows_as<kind>(args, {centre, scale, shift}, begin, end);
+  });
+}
+
+// The gate of one sample; null pointers without one.
+struct RowGate {
+  const float *factor, *offset;
+};
+HWY_INLINE RowGate gate_of(const BatchNormInput<float>& in, std::int64_t row) {
+  if (!in.gate.factor) return {nullptr, nullptr};
+  const std::int64_t at = row / in.gate.rows * in.channels;
+  return {in.gate.factor + at, in.gate.offset + at};
+}
+
+// dy, through the gate, times the derivative of the activation, at element i of channel c.
+template <Activation kind, class Lanes>
+HWY_INLINE VF32 passed(const BatchNormInput<float>& in, const ChannelLine& line, const RowGate& gate,
+                       const Lanes& lanes, std::int64_t i, std::int64_t c, VF32 centred) {
+  const F32 d;
+  VF32 g = lanes.load(in.dy + i);
+  if (gate.factor) g = hn::MulAdd(g, lanes.load(gate.factor + c), lanes.load(gate.offset + c));
+  if constexpr (kind == Activation::none) {
+    return g;
+  } else if constexpr (kind == Activation::relu) {
+    return hn::IfThenElseZero(hn::Gt(lanes.load(in.y + i), hn::Zero(d)), g);
+  } else {
+    return hn::Mul(g, activate_grad<kind>(d, line.at(lanes, centred, c)));
+  }
 }
 
 // Sums of g and of g * (x - centre) over the rows [begin, end). `sums` is (2, channels), all zero at first.
-void chunk_grad_sums(const BatchNormSumsArgs<float>& args, const float* centre, std::int64_t begin, std::int64_t end,
-                     double* sums) {
-  const auto term = [&](std::int64_t r, std::int64_t c, const auto& lanes, VF32& sum_g, VF32& sum_product) {
-    const std::int64_t at = (begin + r) * args.channels + c;
-    const VF32 g = passed(lanes, args.dy, args.y, at);
-    sum_g = hn::Add(sum_g, g);
-    sum_product = hn::MulAdd(g, hn::Sub(lanes.load(args.x + at), lanes.load(centre + c)), sum_product);
-  };
-  sum_terms(end - begin, args.channels, sums, term);
+void chunk_grad_sums(const BatchNormInput<float>& in, const float* centre, const float* scale, const float* shift,
+                     std::int64_t begin, std::int64_t end, double* sums) {
+  const ChannelLine line{centre, scale, shift};
+  with_activation(in.activation, [&]<Activation kind>() HWY_ATTR {
+    // The rows of one sample after those of another, as far as there are gates.
+    for (std::int64_t first = begin; first < end;) {
+      const RowGate gate = gate_of(in, first);
+      const std::int64_t last = gate.factor ? std::min(end, (first / in.gate.rows + 1) * in.gate.rows) : end;
+      const auto term = [&](std::int64_t r, std::int64_t c, const auto& lanes, VF32& sum_g, VF32& sum_product)
+                            HWY_ATTR {
+                              const std::int64_t at = (first + r) * in.channels + c;
+                              const VF32 centred = line.centred(lanes, in.x + at, c);
+                              const VF32 g = passed<kind>(in, line, gate, lanes, at, c, centred);
+                              sum_g = hn::Add(sum_g, g);
+                              sum_product = hn::MulAdd(g, centred, sum_product);
+                            };
+      sum_terms(last - first, in.channels, sums, term);
+      first = last;
+    }
+  });
 }
 
-// dx = g * scale + (x - centre) * slope + shift for the rows [begin, end), and dresidual = g.
-void grad_rows(const BatchNormGradArgs<float>& args, const float* centre, const float* scale, const float* slope,
-               const float* shift, std::int64_t begin, std::int64_t end) {
+// dx = g * scale + (x - centre) * slope + offset for the rows [begin, end), and dresidual = g.
+struct GradLine {
+  const float *scale, *slope, *offset;
+};
+
+template <Activation kind>
+void grad_rows_as(const BatchNormGradArgs<float>& args, const ChannelLine& line, const GradLine& grad,
+                  std::int64_t begin, std::int64_t end) {
+  const BatchNormInput<float>& in = args.in;
   for (std::int64_t r = begin; r < end; ++r) {
-    const std::int64_t row = r * args.channels;
-    for_lanes(args.channels, [&](std::int64_t c, auto lanes) {
-      const VF32 g = passed(lanes, args.dy, args.y, row + c);
+    const std::int64_t row = r * in.channels;
+    const RowGate gate = gate_of(in, r);
+    for_lanes(in.channels, [&](std::int64_t c, auto lanes) HWY_ATTR {
+      const VF32 centred = line.centred(lanes, in.x + row + c, c);
+      const VF32 g = passed<kind>(in, line, gate, lanes, row + c, c, centred);
       if (args.dx) {
-        VF32 dx = hn::Mul(g, lanes.load(scale + c));
-        if (args.sum_g) {
-          const VF32 centred = hn::Sub(lanes.load(args.x + row + c), lanes.load(centre + c));
-          dx = hn::Add(dx, hn::MulAdd(centred, lanes.load(slope + c), lanes.load(shift + c)));
-        }
+        VF32 dx = hn::Mul(g, lanes.load(grad.scale + c));
+        if (args.sum_g) dx = hn::Add(dx, hn::MulAdd(centred, lanes.load(grad.slope + c), lanes.load(grad.offset + c)));
         store_or_add(lanes, dx, args.dx.data + row + c, args.dx.accumulate);
       }
       if (args.dresidual) store_or_add(lanes, g, args.dresidual.data + row + c, args.dresidual.accumulate);
     });
   }
+}
+
+void grad_rows(const BatchNormGradArgs<float>& args, const float* centre, const float* shift, const float* scale,
+               const float* slope, const float* offset, std::int64_t begin, std::int64_t end) {
+  with_activation(args.in.activation, [&]<Activation kind>() HWY_ATTR {
+    grad_rows_as<kind>(args, {centre, scale, shift}, {scale, slope, offset}, begin, end);
+  });
 }
 
 }  // namespace fovea::kernels::HWY_NAMESPACE
@@ -148,6 +227,7 @@ namespace fovea::kernels {
 
 HWY_EXPORT(chunk_moments);
 HWY_EXPORT(normalise_rows);
+HWY_EXPORT(sum_activations);
 HWY_EXPORT(chunk_grad_sums);
 HWY_EXPORT(grad_rows);
 
@@ -164,8 +244,23 @@ std::vector<T> make_partials(std::int64_t rows, std::int64_t channels, std::int6
   return std::vector<T>(static_cast<std::size_t>(chunk_count(rows, rows_per_chunk(channels)) * width));
 }
 
-// The part of each channel's mean that fits f32. Subtracting it first is exact near the mean; what it leaves is small.
-std::vector<float> rounded(const double* mean, std::int64_t channels) { return {mean, mean + channels}; }
+// y = (x - centre) * scale + shift per channel. `centre` is the part of the mean that fits f32: subtracting it first is
+// exact near the mean; what it leaves is small.
+struct ChannelLines {
+  std::vector<float> centre, scale, shift;
+
+  ChannelLines(std::int64_t channels, const double* mean, const double* rstd, const float* weight, const float* bias)
+      : centre(mean, mean + channels), scale(centre.size()), shift(centre.size()) {
+    for (std::size_t c = 0; c < centre.size(); ++c) {
+      const double exact_scale = static_cast<double>(weight[c]) * rstd[c];
+      const double rest_of_mean = mean[c] - static_cast<double>(centre[c]);
+      scale[c] = static_cast<float>(exact_scale);
+      shift[c] = static_cast<float>(static_cast<double>(bias[c]) - rest_of_mean * exact_scale);
+    }
+  }
+  explicit ChannelLines(const BatchNormInput<float>& in)
+      : ChannelLines(in.channels, in.mean, in.rstd, in.weight, in.bias) {}
+};
 
 struct Moments {
   double count = 0, mean = 0, squares = 0;  // squares: sum of squared distances from the mean
@@ -214,57 +309,64 @@ void channel_moments_f32(const float* x, std::int64_t rows, std::int64_t channel
 }
 
 void batch_norm_f32(const BatchNormArgs<float>& args) {
-  const std::vector<float> centre = rounded(args.mean, args.channels);
-  std::vector<float> scale(centre.size()), shift(centre.size());
-  for (std::size_t c = 0; c < centre.size(); ++c) {
-    const double exact_scale = static_cast<double>(args.weight[c]) * args.rstd[c];
-    const double rest_of_mean = args.mean[c] - static_cast<double>(centre[c]);
-    scale[c] = static_cast<float>(exact_scale);
-    shift[c] = static_cast<float>(static_cast<double>(args.bias[c]) - rest_of_mean * exact_scale);
-  }
+  const ChannelLines line(args.channels, args.mean, args.rstd, args.weight, args.bias);
   parallel_for(args.rows, rows_per_chunk(args.channels), [&](std::int64_t begin, std::int64_t end) {
-    HWY_DYNAMIC_DISPATCH(normalise_rows)(args, centre.data(), scale.data(), shift.data(), begin, end);
+    HWY_DYNAMIC_DISPATCH(normalise_rows)(args, line.centre.data(), line.scale.data(), line.shift.data(), begin, end);
   });
 }
 
-void batch_norm_sums_f32(const BatchNormSumsArgs<float>& args) {
-  const std::int64_t channels = args.channels, chunk = rows_per_chunk(channels), width = 2 * channels;
-  const std::vector<float> centre = rounded(args.mean, channels);
-  std::vector<double> partials = make_partials<double>(args.rows, channels, width);
-  parallel_for(args.rows, chunk, [&](std::int64_t begin, std::int64_t end) {
-    HWY_DYNAMIC_DISPATCH(chunk_grad_sums)
-    (args, centre.data(), begin, end, partials.data() + begin / chunk * width);
+void batch_norm_sample_sums_f32(const BatchNormArgs<float>& args, const float* dy, float* sums) {
+  const std::int64_t channels = args.channels, rows = args.gate.rows;
+  const ChannelLines line(channels, args.mean, args.rstd, args.weight, args.bias);
+  parallel_for(args.rows / rows, 1, [&](std::int64_t n, std::int64_t end) {
+    std::vector<double> total(static_cast<std::size_t>(2 * channels));
+    for (; n < end; ++n) {
+      std::fill(total.begin(), total.end(), 0.0);
+      HWY_DYNAMIC_DISPATCH(sum_activations)
+      (args, line.centre.data(), line.scale.data(), line.shift.data(), dy, n * rows, (n + 1) * rows, total.data());
+      std::copy_n(total.begin(), channels, sums + n * channels);
+    }
   });
-  std::fill_n(args.sum_g, channels, 0.0);
-  std::fill_n(args.sum_gn, channels, 0.0);
+}
+
+void batch_norm_sums_f32(const BatchNormInput<float>& in, double* sum_g, double* sum_gn) {
+  const std::int64_t channels = in.channels, chunk = rows_per_chunk(channels), width = 2 * channels;
+  const ChannelLines line(in);
+  std::vector<double> partials = make_partials<double>(in.rows, channels, width);
+  parallel_for(in.rows, chunk, [&](std::int64_t begin, std::int64_t end) {
+    HWY_DYNAMIC_DISPATCH(chunk_grad_sums)
+    (in, line.centre.data(), line.scale.data(), line.shift.data(), begin, end, partials.data() + begin / chunk * width);
+  });
+  std::fill_n(sum_g, channels, 0.0);
+  std::fill_n(sum_gn, channels, 0.0);
   const double* const last = partials.data() + partials.size();
   for (const double* sums = partials.data(); sums != last; sums += width) {
     for (std::int64_t c = 0; c < channels; ++c) {
-      args.sum_g[c] += sums[c];
-      args.sum_gn[c] += sums[channels + c];
+      sum_g[c] += sums[c];
+      sum_gn[c] += sums[channels + c];
     }
   }
   for (std::int64_t c = 0; c < channels; ++c) {
-    const double rest_of_mean = args.mean[c] - static_cast<double>(centre[static_cast<std::size_t>(c)]);
-    args.sum_gn[c] = (args.sum_gn[c] - rest_of_mean * args.sum_g[c]) * args.rstd[c];
+    const double rest_of_mean = in.mean[c] - static_cast<double>(line.centre[static_cast<std::size_t>(c)]);
+    sum_gn[c] = (sum_gn[c] - rest_of_mean * sum_g[c]) * in.rstd[c];
   }
 }
 
 void batch_norm_grad_f32(const BatchNormGradArgs<float>& args) {
-  const std::vector<float> centre = rounded(args.mean, args.channels);
-  std::vector<float> scale(centre.size()), slope(centre.size()), shift(centre.size());
-  const auto n = static_cast<double>(args.rows);
-  for (std::size_t c = 0; c < centre.size(); ++c) {
-    const double exact_scale = static_cast<double>(args.weight[c]) * args.rstd[c];
-    scale[c] = static_cast<float>(exact_scale);
-    if (!args.sum_g) continue;
-    const double exact_slope = -exact_scale * args.rstd[c] * args.sum_gn[c] / n;
-    const double rest_of_mean = args.mean[c] - static_cast<double>(centre[c]);
+  const BatchNormInput<float>& in = args.in;
+  const ChannelLines line(in);
+  std::vector<float> slope(line.centre.size()), offset(line.centre.size());
+  const auto n = static_cast<double>(in.rows);
+  for (std::size_t c = 0; args.sum_g && c < slope.size(); ++c) {
+    const double scale = static_cast<double>(in.weight[c]) * in.rstd[c];
+    const double exact_slope = -scale * in.rstd[c] * args.sum_gn[c] / n;
+    const double rest_of_mean = in.mean[c] - static_cast<double>(line.centre[c]);
     slope[c] = static_cast<float>(exact_slope);
-    shift[c] = static_cast<float>(-exact_scale * args.sum_g[c] / n - exact_slope * rest_of_mean);
+    offset[c] = static_cast<float>(-scale * args.sum_g[c] / n - exact_slope * rest_of_mean);
   }
-  parallel_for(args.rows, rows_per_chunk(args.channels), [&](std::int64_t begin, std::int64_t end) {
-    HWY_DYNAMIC_DISPATCH(grad_rows)(args, centre.data(), scale.data(), slope.data(), shift.data(), begin, end);
+  parallel_for(in.rows, rows_per_chunk(in.channels), [&](std::int64_t begin, std::int64_t end) {
+    HWY_DYNAMIC_DISPATCH(grad_rows)
+    (args, line.centre.data(), line.shift.data(), line.scale.data(), slope.data(), offset.data(), begin, end);
   });
 }
 

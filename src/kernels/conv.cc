@@ -38,7 +38,7 @@ struct Patches {
   std::int64_t group;
   std::int64_t out_h = s.out_h(), out_w = s.out_w();
 
-  bool whole_rows() const { return s.padding == 0 && s.groups == 1; }
+  bool whole_rows() const { return !s.padded() && s.groups == 1; }
   RunBlocks runs() const { return whole_rows() ? RunBlocks{s.kh, s.kw * s.c} : RunBlocks{s.kh * s.kw, s.group_c()}; }
 
   // A pixel of the result, walked in order.
@@ -257,7 +257,7 @@ struct PhaseC {
 
 // Copies the images with their padding written out.
 void pad_images(const Conv2dShape& s, const float* x, float* out) {
-  const std::int64_t height = s.h + 2 * s.padding, row = (s.w + 2 * s.padding) * s.c;
+  const std::int64_t height = s.padded_h(), row = s.padded_w() * s.c;
   parallel_for(s.n * height, 64, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       float* to = out + i * row;
@@ -276,16 +276,16 @@ class PatchSource {
   PatchSource(const Conv2dShape& s, const float* x)
       : shape_(s),
         x_(x),
-        copied_(s.groups == 1 && s.padding > 0 && s.c < short_run),
+        copied_(s.groups == 1 && s.padded() && s.c < short_run),
         zeros_(s.group_c()),
-        padded_(copied_ ? s.n * (s.h + 2 * s.padding) * (s.w + 2 * s.padding) * s.c : 0) {
+        padded_(copied_ ? s.n * s.padded_h() * s.padded_w() * s.c : 0) {
     std::fill(zeros_.data(), zeros_.data() + s.group_c(), 0.0f);
     if (!copied_) return;
     pad_images(s, x, padded_.data());
     x_ = padded_.data();
-    shape_.h += 2 * s.padding;
-    shape_.w += 2 * s.padding;
-    shape_.padding = 0;
+    shape_.h = s.padded_h();
+    shape_.w = s.padded_w();
+    shape_.padding = shape_.end_padding = 0;
   }
   Patches group(std::int64_t g) const { return {shape_, x_, zeros_.data(), g}; }
 

@@ -5,9 +5,9 @@
 
 #include "fovea/image/preprocessor.h"
 #include "fovea/io/file.h"
-#include "fovea/io/torch_file.h"
 #include "fovea/models/presets.h"
 #include "models/clip_configs.h"
+#include "models/folder_files.h"
 
 namespace fovea::models {
 namespace {
@@ -15,24 +15,12 @@ namespace {
 namespace fs = std::filesystem;
 using Json = detail::ConfigJson;
 
-constexpr const char* format = "fovea/1";
-constexpr const char* open_clip_config = "/open_clip_config.json";
-
-bool exists(const std::string& path) {
-  std::error_code unknown;
-  return fs::exists(path, unknown);
-}
-
-Json read_json(const std::string& path) {
-  Json json = io::detail::parse_json<Json>(io::read_file(path), "[model] " + path);
-  FOVEA_CHECK(json.is_object(), "[model] ", path, " is not a JSON object");
-  return json;
-}
+using namespace detail;  // NOLINT: the files of a folder
 
 // What a preset of the library's own format says, with errors that name the file.
 ClipConfig parse_own_config(const Json& json, const std::string& path) {
-  FOVEA_CHECK(json.contains("format") && json["format"] == format, "[model] ", path, " has no \"format\": \"", format,
-              "\"");
+  FOVEA_CHECK(json.contains("format") && json["format"] == own_format, "[model] ", path, " has no \"format\": \"",
+              own_format, "\"");
   FOVEA_CHECK(json.contains("model"), "[model] ", path, " has no \"model\"");
   try {
     return parse_clip_config(json["model"].dump());
@@ -46,44 +34,6 @@ std::string own_type(const Json& json) {
   const bool said = json.contains("model") && json["model"].is_object() && json["model"].contains("type") &&
                     json["model"]["type"].is_string();
   return said ? json["model"]["type"].get<std::string>() : "clip";
-}
-
-// The first of some files that is there, or an empty text.
-std::string first_of(const std::string& folder, std::initializer_list<const char*> names) {
-  for (const char* name : names) {
-    if (exists(folder + "/" + name)) return folder + "/" + name;
-  }
-  return "";
-}
-
-// The folder's only file that may hold parameters.
-std::string only_parameter_file(const std::string& folder) {
-  std::vector<std::string> found;
-  for (const auto& file : fs::directory_iterator(folder)) {
-    const std::string type = file.path().extension().string();
-    if (type == ".safetensors" || type == ".bin" || type == ".pt" || type == ".pth") found.push_back(file.path());
-  }
-  std::sort(found.begin(), found.end());
-  FOVEA_CHECK(!found.empty(), "[model] ", folder, " has no file of parameters, expected open_clip_model.safetensors");
-  FOVEA_CHECK(found.size() == 1, "[model] ", folder, " has several files of parameters, ", found[0], " and ", found[1],
-              "\nhint: name the right one open_clip_model.safetensors, or remove the others");
-  return found.front();
-}
-
-std::string parameter_file(const std::string& folder, ModelLayout layout) {
-  std::string path;
-  if (layout == ModelLayout::hf)
-    path = first_of(folder, {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"});
-  if (layout == ModelLayout::open_clip) {
-    path = first_of(folder, {"open_clip_model.safetensors", "model.safetensors", "open_clip_pytorch_model.bin"});
-    if (path.empty()) path = only_parameter_file(folder);
-  }
-  return path.empty() ? folder + "/model.safetensors" : path;
-}
-
-io::TensorMap read_parameters(const std::string& path) {
-  if (path.ends_with(".json")) return io::load_sharded_safetensors(path);
-  return path.ends_with(".safetensors") ? io::load_safetensors(path) : io::load_torch_state_dict(path);
 }
 
 // What OpenAI's files hold besides parameters, and older ones of open_clip.
@@ -117,14 +67,6 @@ ClipModel make_model(const ClipConfig& config, DType dtype, const std::string& p
   }
 }
 
-void write_json(const std::string& path, const Json& json) { io::write_file(path, json.dump(2) + "\n"); }
-
-void make_folder(const std::string& folder) {
-  std::error_code error;
-  fs::create_directories(folder, error);
-  FOVEA_CHECK(!error, "[model] cannot create ", folder, ": ", error.message());
-}
-
 // What transformers and open_clip need to know about tokenizer.json.
 void write_tokenizer(const std::string& folder, const text::Tokenizer& tokenizer, std::int64_t context) {
   tokenizer.save(folder + "/tokenizer.json");
@@ -153,7 +95,7 @@ FolderKind folder_kind(const std::string& folder, std::optional<ModelLayout> giv
   if (given ? given == ModelLayout::fovea : json.contains("format")) return {ModelLayout::fovea, own_type(json)};
   const std::string inner = folder + "/model";  // what a run's folder holds
   FOVEA_CHECK(json.contains("model_type") && json["model_type"].is_string(), "[model] ", config,
-              " has no \"format\": \"", format, "\" as the library's own, and no \"model_type\" as Hugging Face's",
+              " has no \"format\": \"", own_format, "\" as the library's own, and no \"model_type\" as Hugging Face's",
               exists(inner + "/config.json") ? concat("\nhint: the run's model is ", inner) : std::string());
   return {ModelLayout::hf, json["model_type"].get<std::string>()};
 }
@@ -192,17 +134,8 @@ std::optional<text::Tokenizer> load_clip_tokenizer(const std::string& folder, co
 }
 
 std::optional<image::TransformConfig> load_clip_transform(const std::string& folder, const LoadedClip& clip) {
-  std::string path;
-  if (clip.naming.layout == ModelLayout::open_clip) {
-    path = folder + open_clip_config;
-    if (!exists(path)) return {};
-    if (!read_json(path).contains("preprocess_cfg")) return {};
-  } else {
-    path = folder + (clip.naming.layout == ModelLayout::hf ? "/preprocessor_config.json" : "/preprocessor.json");
-    // transformers 5 writes both processors into one file.
-    if (!exists(path)) path = folder + "/processor_config.json";
-    if (!exists(path)) return {};
-  }
+  const std::string path = transform_file(folder, clip.naming.layout);
+  if (path.empty()) return {};
   const image::TransformConfig transform = image::parse_preprocessor_json(io::read_file(path), path);
   const std::int64_t expected = ImageTower::image_size(clip.model.config.image);
   FOVEA_CHECK(transform.size == expected, "[model] ", path, " gives ", transform.size, " pixels, the model expects ",
@@ -237,7 +170,7 @@ void save_clip(const std::string& folder, const ClipModel& model, const text::To
 void export_clip(const std::string& folder, ModelLayout layout, const ClipModel& model,
                  const text::Tokenizer* tokenizer, const image::TransformConfig* transform, io::FloatFormat floats) {
   Json config;
-  if (layout == ModelLayout::fovea) config = {{"format", format}, {"model", Json::parse(to_json(model.config))}};
+  if (layout == ModelLayout::fovea) config = {{"format", own_format}, {"model", Json::parse(to_json(model.config))}};
   if (layout == ModelLayout::hf) config = detail::to_hf_config(model.config);
   if (layout == ModelLayout::open_clip) {
     config = {{"model_cfg", detail::to_open_clip_config(model.config)}};
@@ -255,10 +188,7 @@ void export_clip(const std::string& folder, ModelLayout layout, const ClipModel&
       write_tokenizer(folder, *tokenizer, TextTower::context(model.config.text));
     }
   }
-  if (transform != nullptr && !open_clip) {
-    io::write_file(folder + (layout == ModelLayout::hf ? "/preprocessor_config.json" : "/preprocessor.json"),
-                   image::to_preprocessor_json(*transform));
-  }
+  if (transform != nullptr && !open_clip) write_transform(folder, layout, *transform);
   write_json(folder + (open_clip ? open_clip_config : "/config.json"), config);
 }
 

@@ -3,7 +3,7 @@
 namespace fovea::models::detail {
 namespace {
 
-constexpr ModelKind kinds[]{{"clip", run_clip, rewrite_clip}};
+constexpr ModelKind kinds[]{{"clip", run_clip, rewrite_clip}, {"efficientnet", run_efficientnet, rewrite_efficientnet}};
 
 }  // namespace
 

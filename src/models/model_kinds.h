@@ -26,5 +26,9 @@ io::TensorMap run_clip(const std::string& folder, ModelLayout layout, const io::
                        const RunOptions& options);
 std::vector<std::string> rewrite_clip(const std::string& from, const std::string& to, ModelLayout layout,
                                       io::FloatFormat floats);
+io::TensorMap run_efficientnet(const std::string& folder, ModelLayout layout, const io::TensorMap& inputs,
+                               const RunOptions& options);
+std::vector<std::string> rewrite_efficientnet(const std::string& from, const std::string& to, ModelLayout layout,
+                                              io::FloatFormat floats);
 
 }  // namespace fovea::models::detail

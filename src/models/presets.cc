@@ -3,6 +3,8 @@
 #include <map>
 
 #include "io/json_fields.h"
+#include "models/efficientnet_configs.h"
+#include "models/tower_configs.h"
 
 namespace fovea::io::detail {
 
@@ -83,6 +85,7 @@ constexpr const char* type_name() {
   if constexpr (std::is_same_v<Config, VisionTransformerConfig>) return "vit";
   if constexpr (std::is_same_v<Config, ModifiedResNetConfig>) return "modified_resnet";
   if constexpr (std::is_same_v<Config, ResNetConfig>) return "resnet";
+  if constexpr (std::is_same_v<Config, EfficientNetConfig>) return "efficientnet";
   if constexpr (std::is_same_v<Config, TextTransformerConfig>) return "transformer";
   if constexpr (std::is_same_v<Config, CbowConfig>) return "cbow";
   if constexpr (std::is_same_v<Config, BertConfig>) return "bert";
@@ -101,6 +104,10 @@ Variant read_tower(const Json& json, const JsonPlace& place, std::vector<std::st
         others.emplace_back("padding_token");
         if (json.contains("padding_token"))
           io::detail::read_value(json["padding_token"], config.padding_token, place / "padding_token", token_or_none);
+      }
+      if constexpr (std::is_same_v<Config, EfficientNetConfig>) {
+        others.emplace_back("variant");
+        if (json.contains("variant")) config = detail::efficientnet_variant(json["variant"], place / "variant");
       }
       io::detail::read_fields(json, config, place, whole_numbers, others);
       if constexpr (requires { config.transformer; }) {
@@ -213,6 +220,30 @@ ClipConfig small_resnet_transformer() {
   return config;
 }
 
+// ALIGN as kakaobrain/coyo-align trains it: captions of up to 64 tokens, and a projection of the pictures' features
+// unless they are as wide as the joint space.
+ClipConfig align(const char* variant, std::int64_t image_size, const char* text, std::int64_t context,
+                 std::int64_t embed) {
+  EfficientNetConfig image = detail::efficientnet_variant(variant, {"[model] ", "variant"});
+  image.image_size = image_size;
+  image.top = false;
+  image.projects = image.features() == embed;
+  BertConfig words = bert_preset(text);
+  words.context = context;
+  words.pooler = true;
+  return {image, words, embed, Similarity::temperature, true};
+}
+
+// The same for one machine's processors and pictures of 64 pixels.
+ClipConfig small_align() {
+  ClipConfig config = align("b0", 64, "bert-mini", 32, 256);
+  auto& image = std::get<EfficientNetConfig>(config.image);
+  image.strides = {1, 1, 2, 2, 1, 2, 1};  // the stem has halved the picture
+  image.repeats = {1, 1, 2, 2, 2, 2, 1};
+  image.drop_connect = 0.1;
+  return config;
+}
+
 std::map<std::string, ClipConfig, std::less<>> make_presets() {
   constexpr auto quick = Activation::quick_gelu, exact = Activation::gelu;
   return {
@@ -236,6 +267,10 @@ std::map<std::string, ClipConfig, std::less<>> make_presets() {
       {"ViT-bigG-14", vit(1280, 224, 14, 48, 1664, 16, 4.9231, 1280, 20, 32, exact)},
       {"ResNet18", resnet_text({2, 2, 2, 2})},
       {"ResNet34", resnet_text({3, 4, 6, 3})},
+      {"align-b7-base", align("b7", 289, "bert-base", 64, 640)},
+      {"align-b7-large", align("b7", 289, "bert-large", 64, 640)},
+      {"align-b3-mini", align("b3", 289, "bert-mini", 64, 640)},
+      {"small-align", small_align()},
       {"small-resnet-cbow", small_resnet_cbow(32)},
       {"small-resnet-wide-cbow", small_resnet_cbow(48)},
       {"small-resnet-transformer", small_resnet_transformer()},
@@ -250,6 +285,11 @@ const std::map<std::string, ClipConfig, std::less<>>& presets() {
 }
 
 }  // namespace
+
+ImageTower::Config detail::parse_image_tower(const ConfigJson& json, const JsonPlace& place) {
+  return read_tower<ImageTower::Config>(json, place);
+}
+detail::ConfigJson detail::image_tower_json(const ImageTower::Config& config) { return write_tower(config); }
 
 std::vector<std::string> clip_preset_names() {
   std::vector<std::string> names;
@@ -278,12 +318,17 @@ BertConfig bert_preset(std::string_view name) {
   return found->second;
 }
 
-std::vector<std::string> step_benchmark_names() { return {"small", "s16", "b32", "rn50"}; }
+std::vector<std::string> step_benchmark_names() { return {"small", "s16", "b32", "rn50", "b0"}; }
 
 StepBenchmark step_benchmark(std::string_view name) {
   if (name == "small") return {small_vit()};
   if (name == "s16") return {s16()};
   if (name == "b32") return {clip_preset("ViT-B-32")};
+  if (name == "b0") {
+    ClipConfig config = clip_preset("ResNet18");
+    config.image = EfficientNetConfig();
+    return {config, true};
+  }
   FOVEA_CHECK(name == "rn50", "[model] no benchmark is called \"", name, "\", expected one of ",
               io::detail::join(step_benchmark_names()));
   return {clip_preset("RN50"), true};
@@ -298,7 +343,7 @@ ClipConfig parse_clip_config(const std::string& text) {
   FOVEA_CHECK(!json.contains("type") || json["type"] == "clip", "[model] model.type is ", json["type"].dump(),
               ", expected \"clip\"");
   const JsonPlace place{"[model] ", "model"};
-  io::detail::refuse_unknown(json, {"type", "image", "text", "embed", "similarity"}, place);
+  io::detail::refuse_unknown(json, {"type", "image", "text", "embed", "similarity", "projection_bias"}, place);
   ClipConfig config{read_tower<ImageTower::Config>(json["image"], place / "image"),
                     json["text"].is_string() ? bert_preset(json["text"].get<std::string>())
                                              : read_tower<TextTower::Config>(json["text"], place / "text"),
@@ -306,6 +351,9 @@ ClipConfig parse_clip_config(const std::string& text) {
   if (json.contains("embed")) io::detail::read_value(json["embed"], config.embed, place / "embed", whole_numbers);
   if (json.contains("similarity"))
     io::detail::read_value(json["similarity"], config.similarity, place / "similarity", whole_numbers);
+  if (json.contains("projection_bias")) {
+    io::detail::read_value(json["projection_bias"], config.projection_bias, place / "projection_bias", whole_numbers);
+  }
   if (auto* resnet = std::get_if<ModifiedResNetConfig>(&config.image)) resnet->embed = config.embed;
   return config;
 }
@@ -315,7 +363,8 @@ std::string to_json(const ClipConfig& config) {
               {"embed", config.embed},
               {"image", write_tower(config.image)},
               {"text", write_tower(config.text)},
-              {"similarity", io::detail::write_value<Json>(config.similarity)}}
+              {"similarity", io::detail::write_value<Json>(config.similarity)},
+              {"projection_bias", config.projection_bias}}
       .dump(2);
 }
 

@@ -86,6 +86,9 @@ void freeze(const std::vector<ParamEntry>& entries, const std::vector<std::strin
   for (ParamLeaf* leaf : matching(entries, globs, "freeze")) leaf->frozen = true;
 }
 
+void include_in_decay(const std::vector<ParamEntry>& entries, const std::vector<std::string>& globs) {
+  for (ParamLeaf* leaf : matching(entries, globs, "include_in_decay")) leaf->decay = true;
+}
 void exclude_from_decay(const std::vector<ParamEntry>& entries, const std::vector<std::string>& globs) {
   for (ParamLeaf* leaf : matching(entries, globs, "exclude_from_decay")) leaf->decay = false;
 }

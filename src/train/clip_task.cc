@@ -93,16 +93,11 @@ void check_split(const data::ImageTextDataset& dataset, const std::string& split
        dataset[0].image_path, "\nhint: picture paths start from the table's folder");
 }
 
-text::Tokenizer load_tokenizer(const std::string& path) {
-  std::error_code unknown;
-  return text::Tokenizer::load(std::filesystem::is_directory(path, unknown) ? path + "/tokenizer.json" : path);
-}
-
 // A model folder with its weights.
 models::ClipFolder load_folder(const std::string& folder, const Config& config) {
   models::LoadedClip loaded = models::load_clip_model(folder, {}, training_dtype(config.train));
   std::optional<text::Tokenizer> tokenizer = config.data.tokenizer.empty() ? models::load_clip_tokenizer(folder, loaded)
-                                                                           : load_tokenizer(config.data.tokenizer);
+                                                                           : text::Tokenizer::load(config.data.tokenizer);
   FOVEA_CHECK(tokenizer, "[train] ", folder, " has no tokenizer\nhint: name one with data.tokenizer");
   const std::optional<image::TransformConfig> transform = models::load_clip_transform(folder, loaded);
   image::TransformConfig usual;
@@ -120,7 +115,7 @@ models::ClipFolder make_clip(const Config& config) {
   image::TransformConfig transform;
   transform.size = static_cast<int>(models::ImageTower::image_size(model.image));
   return {models::ClipModel(model, init),
-          config.data.tokenizer.empty() ? text::default_tokenizer() : load_tokenizer(config.data.tokenizer), transform};
+          config.data.tokenizer.empty() ? text::default_tokenizer() : text::Tokenizer::load(config.data.tokenizer), transform};
 }
 
 // The similarity starts where the configuration says so.
@@ -152,7 +147,7 @@ models::ClipFolder configured_clip(const Config& config) {
   const std::int64_t known = models::TextTower::vocabulary(clip.model.config.text);
   FOVEA_CHECK(entries <= known, "[train] the tokenizer has ", entries, " entries, the model's text tower knows ", known,
               "\nhint: set model.text.vocabulary");
-  const std::int64_t size = models::ImageTower::image_size(clip.model.config.image);
+  std::int64_t size = models::ImageTower::image_size(clip.model.config.image);
   const auto without_augmentation = [](image::TransformConfig transform) {
     transform.augment = {};
     return image::to_json(transform);
@@ -161,6 +156,11 @@ models::ClipFolder configured_clip(const Config& config) {
   clip.transform = image::parse_transform_config(config.data.transform, clip.transform, "data.transform");
   if (!model_folder(config).empty() && without_augmentation(clip.transform) != expected)
     log::warning("data.transform prepares pictures otherwise than the weights of ", model_folder(config), " expect");
+  if (!model_folder(config).empty() && clip.transform.size != size) {
+    log::info("the image tower of ", model_folder(config), " goes from ", size, " to ", clip.transform.size, " pixels");
+    size = clip.transform.size;
+    clip.model.config.image = clip.model.vision_model.resize(size);
+  }
   FOVEA_CHECK(clip.transform.size == size, "[train] data.transform.size is ", clip.transform.size,
               ", the model expects pictures of ", size, " pixels");
   return clip;
@@ -256,6 +256,7 @@ ClipTask::ClipTask(const Config& config, objectives::AnyFeatureObjective objecti
 // What the optimiser needs to know about single parameters.
 void ClipTask::set_rates(const Config& config) {
   freeze_as_configured(config.train, clip_.model);
+  nn::include_in_decay(parameters_, config.optim.decay);
   nn::exclude_from_decay(parameters_, config.optim.no_decay);
   optim::decay_layer_rates(parameters_, "vision_model.", config.optim.image_layer_decay);
   optim::decay_layer_rates(parameters_, "text_model.", config.optim.text_layer_decay);

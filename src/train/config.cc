@@ -82,6 +82,7 @@ void fields(OptimConfig& c, auto&& f) {
   f("momentum", c.momentum, below_one);
   f("nesterov", c.nesterov, any);
   f("weight_decay", c.weight_decay, not_negative);
+  f("decay", c.decay, any);
   f("no_decay", c.no_decay, any);
   f("image_layer_decay", c.image_layer_decay, share);
   f("text_layer_decay", c.text_layer_decay, share);
@@ -89,7 +90,7 @@ void fields(OptimConfig& c, auto&& f) {
   f("ema_warmup", c.ema_warmup, any);
 }
 void fields(ScheduleConfig& c, auto&& f) {
-  f("kind", Choice{c.kind, {"cosine", "const", "const-cooldown"}}, any);
+  f("kind", Choice{c.kind, {"cosine", "const", "const-cooldown", "linear"}}, any);
   f("warmup_fraction", c.warmup_fraction, fraction);
   f("warmup_steps", c.warmup_steps, count_or_zero);
   f("cooldown_epochs", c.cooldown_epochs, not_negative);
@@ -106,6 +107,8 @@ void fields(TrainConfig& c, auto&& f) {
   f("lock_image", c.lock_image, any);
   f("lock_text", c.lock_text, any);
   f("freeze", c.freeze, any);
+  f("freeze_statistics", c.freeze_statistics, any);
+  f("virtual_batch", c.virtual_batch, count_or_zero);
   f("log_every", c.log_every, count);
   f("max_bad_steps", c.max_bad_steps, count);
   f("detect_anomaly", c.detect_anomaly, any);

@@ -80,6 +80,7 @@ void refuse_another_run(const Config& saved, const Config& wanted) {
 
 optim::ScheduleKind schedule_kind(const std::string& name) {
   if (name == "const") return optim::ScheduleKind::constant;
+  if (name == "linear") return optim::ScheduleKind::linear;
   return name == "const-cooldown" ? optim::ScheduleKind::constant_cooldown : optim::ScheduleKind::cosine;
 }
 
@@ -120,6 +121,8 @@ nn::Ctx training_context(const TrainConfig& config, std::int64_t step) {
   nn::Ctx ctx;
   ctx.rng = RngKey{config.seed}.derive("dropout").derive(static_cast<std::uint64_t>(step));
   ctx.training = true;
+  ctx.frozen_statistics = config.freeze_statistics;
+  ctx.virtual_batch = config.virtual_batch;
   ctx.checkpointing = config.checkpointing;
   return ctx;
 }

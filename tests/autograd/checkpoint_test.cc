@@ -94,7 +94,7 @@ TEST(Checkpoint, RunningStatisticsMoveOnce) {
     const Var x(in[0], true), weight(in[1], true), bias(in[2], true);
     Tensor mean = zeros({3}, DType::f64), variance = full({3}, 1, DType::f64);
     const auto norm = [&mean, &variance, weight, bias](std::span<const Var> inputs) {
-      return ops::batch_norm(inputs[0], weight, bias, mean, variance, true, 0.1, 1e-5);
+      return ops::batch_norm(inputs[0], weight, bias, mean, variance, {true, 0.1, 1e-5});
     };
     backward(ops::sum(ops::square(with_checkpoint ? checkpoint(norm, {x}) : norm(std::vector<Var>{x}))));
     return std::vector<Tensor>{mean, variance, x.grad(), weight.grad()};

@@ -146,18 +146,19 @@ Measured measure_clip(const Options& options) {
   return {times, 3 * clip_flops(config, options.batch, length, options.saving())};
 }
 
-// CLIP's RN50 tower alone; its loss is the mean of the squared features.
-Measured measure_rn50(const Options& options) {
+// An image tower alone, CLIP's RN50 or EfficientNet-B0; its loss is the mean of the squared features.
+Measured measure_tower(const Options& options) {
   FOVEA_CHECK(!options.saving() && !options.checkpointing && options.accum_freq == 1 && options.tokens == 0,
-              "[bench_step] rn50 has no exact savings, captions, micro-batches or checkpoints");
-  const auto config = std::get<models::ModifiedResNetConfig>(models::step_benchmark(options.preset).model.image);
+              "[bench_step] ", options.preset, " has no exact savings, captions, micro-batches or checkpoints");
+  const models::ImageTower::Config config = models::step_benchmark(options.preset).model.image;
   nn::Init init(1);
-  Stepper stepper(models::ModifiedResNet(config, init), options);
-  const Tensor images = random_normal({options.batch, config.image_size, config.image_size, 3}, RngKey{1});
-  const auto times = stepper.run([&](const models::ModifiedResNet& model, const nn::Ctx& ctx) {
+  Stepper stepper(models::ImageTower(config, init), options);
+  const std::int64_t size = models::ImageTower::image_size(config);
+  const Tensor images = random_normal({options.batch, size, size, 3}, RngKey{1});
+  const auto times = stepper.run([&](const models::ImageTower& model, const nn::Ctx& ctx) {
     backward(ops::mean(ops::square(model(images, ctx))));
   });
-  return {times, 3 * static_cast<double>(options.batch) * models::ModifiedResNet::flops(config)};
+  return {times, 3 * static_cast<double>(options.batch) * models::ImageTower::flops(config)};
 }
 
 void print(const Options& options, Measured measured) {
@@ -184,7 +185,7 @@ void print(const Options& options, Measured measured) {
 int main(int argc, char** argv) {
   CLI::App app("Times training steps on random data: forward, loss, backward and AdamW.");
   Options options;
-  app.add_option("--preset", options.preset, "small, s16 and b32: CLIP with transformers; rn50: CLIP's ResNet-50 alone")
+  app.add_option("--preset", options.preset, "small, s16 and b32: CLIP with transformers; rn50, b0: the towers alone")
       ->check(CLI::IsMember(models::step_benchmark_names()));
   app.add_option("--batch", options.batch, "pairs of a step")->check(CLI::PositiveNumber);
   app.add_option("--steps", options.steps, "steps measured, after two that are not")->check(CLI::PositiveNumber);
@@ -206,7 +207,7 @@ int main(int argc, char** argv) {
   try {
     set_num_threads(options.threads);
     print(options,
-          models::step_benchmark(options.preset).image_tower_alone ? measure_rn50(options) : measure_clip(options));
+          models::step_benchmark(options.preset).image_tower_alone ? measure_tower(options) : measure_clip(options));
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return 1;

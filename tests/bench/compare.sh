@@ -8,7 +8,7 @@ set -eu
 cd "$(dirname "$0")/../.."
 rounds=${1:-5}
 threads=${2:-2}
-[ $# -le 2 ] && set -- "$rounds" "$threads" small:128:10 s16:64:5 b32:32:3 rn50:16:3
+[ $# -le 2 ] && set -- "$rounds" "$threads" small:128:10 s16:64:5 b32:32:3 rn50:16:3 b0:32:3
 shift 2
 python=${PYTHON:-python3}
 results=$(mktemp)
@@ -25,7 +25,7 @@ for round in $(seq "$rounds"); do
     rest=${which#*:}
     flags="--preset $preset --batch ${rest%%:*} --steps ${rest#*:} --threads $threads"
     run fovea build/bin/bench_step $flags --json
-    if [ "$preset" != rn50 ]; then
+    if [ "$preset" != rn50 ] && [ "$preset" != b0 ]; then
       run "fovea, exact savings, 12 tokens" build/bin/bench_step $flags --json --exact-savings on --tokens 12
     else
       run "PyTorch, channels last" "$python" tests/bench/torch_step.py $flags --channels-last

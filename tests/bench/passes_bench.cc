@@ -189,7 +189,7 @@ void batch_norm(benchmark::State& state) {
   for (auto _ : state) {
     kernels::channel_moments_f32(r.x.data<float>(), r.rows, r.width, s.mean, s.rstd);
     kernels::batch_norm_f32({r.rows, r.width, r.x.data<float>(), r.weight.data<float>(), r.bias.data<float>(),
-                             r.dy.data<float>(), s.mean, s.rstd, true, r.y.mutable_data<float>()});
+                             r.dy.data<float>(), s.mean, s.rstd, Activation::relu, r.y.mutable_data<float>()});
   }
   report(state, 4 * r.size());
 }
@@ -200,20 +200,18 @@ void batch_norm_grad(benchmark::State& state) {
   Rows r(state);
   const Statistics s(r.width);
   for (auto _ : state) {
-    kernels::batch_norm_sums_f32(
-        {r.rows, r.width, r.x.data<float>(), r.x.data<float>(), r.dy.data<float>(), s.mean, s.rstd, s.sum_g, s.sum_gn});
-    kernels::batch_norm_grad_f32({r.rows,
-                                  r.width,
-                                  r.x.data<float>(),
-                                  r.x.data<float>(),
-                                  r.weight.data<float>(),
-                                  r.dy.data<float>(),
-                                  s.mean,
-                                  s.rstd,
-                                  s.sum_g,
-                                  s.sum_gn,
-                                  {r.dx.mutable_data<float>(), false},
-                                  {}});
+    const kernels::BatchNormInput<float> in{r.rows,
+                                            r.width,
+                                            r.x.data<float>(),
+                                            r.x.data<float>(),
+                                            r.weight.data<float>(),
+                                            r.bias.data<float>(),
+                                            r.dy.data<float>(),
+                                            s.mean,
+                                            s.rstd,
+                                            Activation::relu};
+    kernels::batch_norm_sums_f32(in, s.sum_g, s.sum_gn);
+    kernels::batch_norm_grad_f32({in, s.sum_g, s.sum_gn, {r.dx.mutable_data<float>(), false}, {}});
   }
   report(state, 7 * r.size());
 }

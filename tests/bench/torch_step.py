@@ -1,6 +1,6 @@
 """Times the training steps of build/bin/bench_step in PyTorch: identical models, same flags, one line of JSON.
 
-    torch_step.py --preset small|s16|b32|rn50 --batch N --steps K --threads T [--inductor] [--channels-last]
+    torch_step.py --preset small|s16|b32|rn50|b0 --batch N --steps K --threads T [--inductor] [--channels-last]
 
 Captions fill the context and every block computes every token, as PyTorch code is usually written.
 """
@@ -119,9 +119,55 @@ class ModifiedResNet(nn.Module):
         return self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(1)).square().mean()
 
 
+class MbConv(nn.Module):
+    def __init__(self, inputs, outputs, kernel, stride, expand):
+        super().__init__()
+        hidden, act = inputs * expand, nn.SiLU(inplace=True)
+        norm = lambda channels: nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
+        widen = [nn.Conv2d(inputs, hidden, 1, bias=False), norm(hidden), act] if expand > 1 else []
+        before = [nn.ZeroPad2d(((kernel - 2) // 2, kernel // 2) * 2)] if stride == 2 else []
+        self.body = nn.Sequential(*widen, *before,
+                                  nn.Conv2d(hidden, hidden, kernel, stride, 0 if stride == 2 else kernel // 2,
+                                            groups=hidden, bias=False), norm(hidden), act)
+        self.gate = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(hidden, inputs // 4, 1), act,
+                                  nn.Conv2d(inputs // 4, hidden, 1), nn.Sigmoid())
+        self.project = nn.Sequential(nn.Conv2d(hidden, outputs, 1, bias=False), norm(outputs))
+
+    def forward(self, x):
+        x = self.body(x)
+        return self.project(x * self.gate(x))
+
+
+class EfficientNetB0(nn.Module):
+    """Hugging Face's EfficientNetModel at B0 (Tan & Le 2019); its loss is the mean of the squared features."""
+    def __init__(self):
+        super().__init__()
+        norm = lambda channels: nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
+        self.stem = nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(3, 32, 3, 2, bias=False), norm(32),
+                                  nn.SiLU(inplace=True))
+        self.blocks, self.drops, inputs = nn.ModuleList(), [], 32
+        for kernel, repeats, outputs, expand, stride in ((3, 1, 16, 1, 1), (3, 2, 24, 6, 2), (5, 2, 40, 6, 2),
+                                                         (3, 3, 80, 6, 2), (5, 3, 112, 6, 1), (5, 4, 192, 6, 2),
+                                                         (3, 1, 320, 6, 1)):
+            for i in range(repeats):
+                self.drops.append(0.2 * len(self.blocks) / 16 if i else None)  # none: no shortcut
+                self.blocks.append(MbConv(inputs, outputs, kernel, 1 if i else stride, expand))
+                inputs = outputs
+        self.top = nn.Sequential(nn.Conv2d(320, 1280, 1, bias=False), norm(1280), nn.SiLU(inplace=True))
+
+    def forward(self, images, tokens):
+        x = self.stem(images)
+        for block, drop in zip(self.blocks, self.drops):
+            y = block(x)
+            if drop is not None:  # leaves out whole samples
+                y = y * (torch.rand(len(x), 1, 1, 1) >= drop).float() / (1 - drop) + x
+            x = y
+        return self.top(x).mean((2, 3)).square().mean()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--preset", choices=[*PRESETS, "rn50"], default="small")
+    parser.add_argument("--preset", choices=[*PRESETS, "rn50", "b0"], default="small")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -131,8 +177,8 @@ def main():
     torch.set_num_threads(args.threads)
     torch.manual_seed(1)
     size, tokens = 224, None
-    if args.preset == "rn50":
-        model = ModifiedResNet()
+    if args.preset in ("rn50", "b0"):
+        model = ModifiedResNet() if args.preset == "rn50" else EfficientNetB0()
     else:
         model = Clip(*PRESETS[args.preset])
         size, vocabulary, context = PRESETS[args.preset][0], *PRESETS[args.preset][4:6]

@@ -41,8 +41,9 @@ void expect_equal_to_reference(const Conv2dShape& s, bool accumulate, const std:
                                        accumulate);
   kernels::conv2d_weight_grad_reference(s, b.x.data<double>(), b.dy.data<double>(), b.dw.mutable_data<double>(),
                                         accumulate);
-  const std::string where = concat(isa, " n=", s.n, " h=", s.h, " w=", s.w, " c=", s.c, " o=", s.o, " k=", s.kh, "x",
-                                   s.kw, " stride=", s.stride, " padding=", s.padding, " groups=", s.groups);
+  const std::string where =
+      concat(isa, " n=", s.n, " h=", s.h, " w=", s.w, " c=", s.c, " o=", s.o, " k=", s.kh, "x", s.kw,
+             " stride=", s.stride, " padding=", s.padding, "+", s.end_padding, " groups=", s.groups);
   EXPECT_LT(testing::relative_error(a.y, b.y, 1e-6), 1e-5) << "forward " << where;
   EXPECT_LT(testing::relative_error(a.dx, b.dx, 1e-6), 1e-5) << "input gradient " << where;
   EXPECT_LT(testing::relative_error(a.dw, b.dw, 1e-6), 1e-5) << "weight gradient " << where;
@@ -89,6 +90,19 @@ TEST(Conv, EqualsTheReferenceWithOneFilterPerChannel) {
         expect_equal_to_reference({2, 3, 2, 5, 5, kernel, kernel, stride, kernel / 2, 5}, stride == 2, isa);
         expect_equal_to_reference({1, 8, 12, 3, 3, kernel, 2, stride, 4, 3}, false, isa);
       }
+    }
+  });
+}
+
+TEST(Conv, EqualsTheReferenceWithMorePaddingAtTheEnd) {
+  testing::for_each_isa([](const std::string& isa) {
+    for (const std::int64_t size : {6, 7, 12}) {  // even sizes whose last window reaches the zeros, and odd ones
+      expect_equal_to_reference({2, size, size + 1, 3, 32, 3, 3, 2, 0, 1, 1}, false, isa);
+      expect_equal_to_reference({2, size, size + 1, 3, 5, 5, 5, 2, 1, 1, 1}, true, isa);
+      expect_equal_to_reference({2, size, size + 1, 20, 32, 3, 3, 2, 0, 1, 1}, true, isa);
+      expect_equal_to_reference({2, size, size + 1, 19, 19, 3, 3, 2, 0, 19, 1}, false, isa);
+      expect_equal_to_reference({2, size, size + 1, 33, 33, 5, 5, 2, 1, 33, 1}, true, isa);
+      expect_equal_to_reference({1, size, size, 7, 9, 1, 1, 1, 0, 1, 1}, false, isa);
     }
   });
 }

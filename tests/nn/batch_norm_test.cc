@@ -38,6 +38,36 @@ TEST(BatchNorm, TrainingMovesTheRunningStatisticsAndEvaluationDoesNot) {
   EXPECT_NEAR(y.value().at(0), 0.7 / std::sqrt(0.9 + 1.4 / 3 + 1e-5), 1e-14);
 }
 
+TEST(BatchNorm, VirtualBatchesHaveStatisticsOfTheirOwn) {
+  Init init(1, DType::f64);
+  const BatchNorm norm(2, init), alone(2, init);
+  const Tensor x = testing::normal_inputs({{6, 3, 2}})[0];
+  Ctx ctx{.training = true};
+  ctx.virtual_batch = 2;
+  const Tensor y = norm(x, ctx, Activation::silu).value();
+  for (std::int64_t i = 0; i < 6; i += 2) {
+    const Tensor part = alone(x.rows(i, i + 2), Ctx{.training = true}, Activation::silu).value();
+    EXPECT_EQ(count_different_bits(part, y.rows(i, i + 2)), 0) << i;
+  }
+  ctx.virtual_batch = 4;
+  EXPECT_THROW(norm(x, ctx), Error);
+  ctx.training = false;
+  EXPECT_NO_THROW(norm(x, ctx));
+}
+
+TEST(BatchNorm, FrozenStatisticsAreUsedInTrainingAndStay) {
+  Init init(1, DType::f64);
+  const BatchNorm norm(2, init);
+  norm.running_mean.value().fill(0.3);
+  const Tensor x = testing::normal_inputs({{6, 2}})[0];
+  Ctx ctx{.training = true};
+  ctx.frozen_statistics = true;
+  const Var y = norm(x, ctx);
+  EXPECT_EQ(count_different_bits(y.value(), norm(x, Ctx{}).value()), 0);
+  EXPECT_EQ(norm.running_mean.value().at(0), 0.3);
+  EXPECT_TRUE(y.requires_grad());  // gain and bias are trained
+}
+
 TEST(BatchNorm, StatisticsAreSavedAndNotTrained) {
   Init init(1);
   const BatchNorm norm(3, init);

@@ -4,6 +4,11 @@
 #include <gtest/gtest.h>
 
 #include "accumulation.h"
+#include "fovea/ops/activation.h"
+#include "fovea/ops/elementwise.h"
+#include "fovea/ops/matmul.h"
+#include "fovea/ops/pool.h"
+#include "fovea/ops/shape.h"
 
 namespace fovea {
 namespace {
@@ -17,11 +22,12 @@ struct Running {
         variance(random_uniform({channels}, RngKey{6}, 0.5, 2, dtype)) {}
 };
 
-std::string failure(const Shape& shape, bool training, bool relu, bool residual) {
+std::string failure(const Shape& shape, bool training, Activation activation, bool residual,
+                    std::int64_t ghost_batches = 1) {
   Running running(shape[-1]);
   const auto f = [&](std::span<const Var> in) {
-    return ops::batch_norm(in[0], in[1], in[2], running.mean, running.variance, training, 0, 1e-2, relu,
-                           residual ? in[3] : Var());
+    return ops::batch_norm(in[0], in[1], in[2], running.mean, running.variance,
+                           {training, 0, 1e-2, activation, ghost_batches}, residual ? in[3] : Var());
   };
   std::vector<Shape> shapes{shape, {shape[-1]}, {shape[-1]}};
   if (residual) shapes.push_back(shape);
@@ -33,24 +39,112 @@ std::string failure(const Shape& shape, bool training, bool relu, bool residual)
 TEST(BatchNorm, MatchesNumericGradients) {
   for (const Shape& shape : {Shape{2, 1}, Shape{7, 3}, Shape{2, 3, 2, 5}, Shape{6, 16}, Shape{5, 33}, Shape{70, 2}}) {
     for (int mode = 0; mode < 8; ++mode) {
-      EXPECT_EQ(failure(shape, mode & 1, mode & 2, mode & 4), "") << to_string(shape) << ", mode " << mode;
+      const Activation activation = mode & 2 ? Activation::relu : Activation::none;
+      EXPECT_EQ(failure(shape, mode & 1, activation, mode & 4), "") << to_string(shape) << ", mode " << mode;
+    }
+    for (const Activation activation :
+         {Activation::silu, Activation::gelu, Activation::gelu_tanh, Activation::quick_gelu}) {
+      for (const bool training : {false, true}) {
+        EXPECT_EQ(failure(shape, training, activation, false), "") << to_string(shape) << ", training " << training;
+      }
     }
   }
 }
 
 TEST(BatchNorm, MatchesNumericGradientsAtEveryTail) {
-  for (std::int64_t c = 1; c <= 33; ++c) EXPECT_EQ(failure({6, c}, true, true, true), "") << c;
+  for (std::int64_t c = 1; c <= 33; ++c) EXPECT_EQ(failure({6, c}, true, Activation::relu, true), "") << c;
+}
+
+TEST(BatchNorm, GhostBatchesMatchNumericGradients) {
+  for (const std::int64_t groups : {2, 3, 6}) {
+    EXPECT_EQ(failure({6, 2, 3, 5}, true, Activation::silu, false, groups), "") << groups;
+    EXPECT_EQ(failure({12, 2, 3, 5}, true, Activation::none, true, groups), "") << groups;
+  }
+}
+
+// Every ghost batch gives what it gives alone; the running statistics move towards the mean over them.
+TEST(BatchNorm, GhostBatchesAreBatchesOfTheirOwn) {
+  const Tensor x = random_normal({6, 4, 3}, RngKey{1}, 2, 3, DType::f64);
+  const Tensor w = ones({3}, DType::f64), b = zeros({3}, DType::f64);
+  Running running(3);
+  const ops::BatchNormOptions options{true, 0.25, 1e-3, Activation::silu, 3};
+  const Tensor y = ops::batch_norm(x, w, b, running.mean, running.variance, options).value();
+  Tensor mean = zeros({3}, DType::f64), variance = zeros({3}, DType::f64);
+  for (std::int64_t g = 0; g < 3; ++g) {
+    Running alone(3);
+    const Tensor part = ops::batch_norm(x.rows(2 * g, 2 * g + 2), w, b, alone.mean, alone.variance,
+                                        {true, 0.25, 1e-3, Activation::silu})
+                            .value();
+    EXPECT_EQ(count_different_bits(part, y.rows(2 * g, 2 * g + 2)), 0);
+    for (std::int64_t c = 0; c < 3; ++c) {
+      mean.mutable_data<double>()[c] += alone.mean.at(c) / 3;
+      variance.mutable_data<double>()[c] += alone.variance.at(c) / 3;
+    }
+  }
+  EXPECT_LT(max_abs_difference(running.mean, mean), 1e-14);
+  EXPECT_LT(max_abs_difference(running.variance, variance), 1e-14);
 }
 
 TEST(BatchNorm, InputAsItsOwnResidual) {
-  for (const bool relu : {false, true}) {
+  for (const Activation activation : {Activation::none, Activation::relu}) {
     const auto f = [&](std::span<const Var> in) {
       Running running(5);
-      return ops::batch_norm(in[0], in[1], in[2], running.mean, running.variance, true, 0.1, 1e-2, relu, in[0]);
+      return ops::batch_norm(in[0], in[1], in[2], running.mean, running.variance, {true, 0.1, 1e-2, activation}, in[0]);
     };
     const auto result = testing::check_op(f, normal_inputs({{6, 5}, {5}, {5}}), {.step = 1e-4});
     EXPECT_TRUE(result) << result.message;
   }
+}
+
+Var gate_of(const Var& mean, const Var& weight) {
+  return ops::sigmoid(ops::matmul(ops::silu(ops::matmul(mean, weight)), weight, false, true));
+}
+
+// The fused form against the plain one and numeric gradients.
+TEST(BatchNorm, ExcitesAsThePartsDo) {
+  for (const bool training : {false, true}) {
+    for (const std::int64_t groups : {1, 2}) {
+      for (const std::int64_t channels : {3, 5, 17}) {
+        SCOPED_TRACE(concat("training ", training, ", ", groups, " groups, ", channels, " channels"));
+        Running running(channels);
+        const ops::BatchNormOptions options{training, 0, 1e-2, Activation::silu, groups};
+        const auto fused = [&](std::span<const Var> in) {
+          return ops::batch_norm_excite(in[0], in[1], in[2], running.mean, running.variance, options,
+                                        [&](const Var& mean) { return gate_of(mean, in[3]); });
+        };
+        const auto plain = [&](std::span<const Var> in) {
+          const Var y = ops::batch_norm(in[0], in[1], in[2], running.mean, running.variance, options);
+          const Var gate = gate_of(ops::global_avg_pool2d(y), in[3]);
+          return ops::mul(y, ops::reshape(gate, {4, 1, 1, channels}));
+        };
+        const std::vector<Tensor> inputs = normal_inputs({{4, 2, 3, channels}, {channels}, {channels}, {channels, 2}});
+        const std::vector<Var> constants(inputs.begin(), inputs.end());
+        EXPECT_LT(max_abs_difference(fused(constants).value(), plain(constants).value()), 1e-14);
+        const auto result = testing::check_op(fused, inputs, {.step = 1e-4});
+        EXPECT_TRUE(result) << result.message;
+        EXPECT_EQ(testing::accumulation_failure(fused, inputs), "");
+      }
+    }
+  }
+}
+
+// A gate that alone is trained, and a norm that alone is.
+TEST(BatchNorm, ExcitesWithFrozenParts) {
+  Running running(4);
+  const std::vector<Tensor> values = normal_inputs({{2, 3, 3, 4}, {4}, {4}, {4, 2}});
+  const auto gradients = [&](std::vector<bool> trained) {
+    std::vector<Var> in;
+    for (std::size_t i = 0; i < 4; ++i) in.emplace_back(values[i], trained[i]);
+    const Var y =
+        ops::batch_norm_excite(in[0], in[1], in[2], running.mean, running.variance, {true, 0, 1e-3, Activation::gelu},
+                               [&](const Var& mean) { return gate_of(mean, in[3]); });
+    backward(y, normal_inputs({{2, 3, 3, 4}}, 8)[0]);
+    return in;
+  };
+  const std::vector<Var> all = gradients({true, true, true, true});
+  EXPECT_EQ(max_abs_difference(gradients({false, false, false, true})[3].grad(), all[3].grad()), 0);
+  EXPECT_EQ(max_abs_difference(gradients({false, true, false, false})[1].grad(), all[1].grad()), 0);
+  EXPECT_EQ(max_abs_difference(gradients({true, false, false, false})[0].grad(), all[0].grad()), 0);
 }
 
 void expect_near(const Tensor& actual, std::initializer_list<double> expected) {
@@ -64,7 +158,7 @@ struct PyTorchCase {
   Var residual{from_values<double>({3, 2}, {0.5, -1, 0, 1, 2, 0.25}), true};
 
   Tensor run(Tensor& mean, Tensor& variance, bool training) {
-    const Var y = ops::batch_norm(x, weight, bias, mean, variance, training, 0.1, 1e-3, true, residual);
+    const Var y = ops::batch_norm(x, weight, bias, mean, variance, {training, 0.1, 1e-3, Activation::relu}, residual);
     backward(y, from_values<double>({3, 2}, {1, 2, 3, -1, 0.5, 4}));
     return y.value();
   }
@@ -102,7 +196,7 @@ TEST(BatchNorm, RunningStatisticsOfAnyFloatTypeAgree) {
   Running wide(4), narrow(4, DType::f32);
   narrow.mean.copy_from(wide.mean), narrow.variance.copy_from(wide.variance);
   for (Running* r : {&wide, &narrow}) {
-    ops::batch_norm(x, ones({4}), zeros({4}), r->mean, r->variance, true, 0.3, 1e-5);
+    ops::batch_norm(x, ones({4}), zeros({4}), r->mean, r->variance, {true, 0.3, 1e-5});
   }
   EXPECT_LT(max_abs_difference(wide.mean, narrow.mean), 1e-6);
   EXPECT_LT(max_abs_difference(wide.variance, narrow.variance), 1e-6);
@@ -113,7 +207,7 @@ TEST(BatchNorm, MomentumZeroLeavesTheRunningStatisticsAlone) {
   Running running(3);
   const std::uint64_t version = running.mean.version();
   ops::batch_norm(random_normal({4, 3}, RngKey{1}, 0, 1, DType::f64), ones({3}, DType::f64), zeros({3}, DType::f64),
-                  running.mean, running.variance, true, 0, 1e-5);
+                  running.mean, running.variance, {true, 0, 1e-5});
   EXPECT_EQ(running.mean.version(), version);
 }
 
@@ -124,7 +218,7 @@ TEST(BatchNorm, StaysExactWhenTheMeanIsMuchLargerThanTheSpread) {
   Running exact_running(channels);
   const auto run = [&](DType dtype, Running& running) {
     const Var in(x.to(dtype), true), w(ones({channels}, dtype), true), b(zeros({channels}, dtype), true);
-    const Var y = ops::batch_norm(in, w, b, running.mean, running.variance, true, 0.1, 1e-5);
+    const Var y = ops::batch_norm(in, w, b, running.mean, running.variance, {true, 0.1, 1e-5});
     backward(y, dy.to(dtype));
     return std::vector<Tensor>{y.value(), in.grad(), w.grad(), b.grad()};
   };
@@ -147,7 +241,7 @@ TEST(BatchNorm, BitsDoNotDependOnThreads) {
     set_num_threads(run == 0 ? 1 : 4);
     Running running(24, DType::f32);
     const Var x(value, true), w(ones({24}), true), b(zeros({24}), true);
-    const Var y = ops::batch_norm(x, w, b, running.mean, running.variance, true, 0.1, 1e-5, true);
+    const Var y = ops::batch_norm(x, w, b, running.mean, running.variance, {true, 0.1, 1e-5, Activation::relu});
     backward(y, dy);
     results[run] = {y.value(), x.grad(), w.grad(), b.grad(), running.mean, running.variance};
   }
@@ -161,7 +255,8 @@ TEST(BatchNorm, NotANumberPassesThroughRelu) {
   Running running(1, DType::f32);
   Tensor x = ones({3, 1});
   x.mutable_data<float>()[1] = std::nanf("");
-  const Var y = ops::batch_norm(x, ones({1}), zeros({1}), running.mean, running.variance, false, 0.1, 1e-5, true);
+  const Var y =
+      ops::batch_norm(x, ones({1}), zeros({1}), running.mean, running.variance, {false, 0.1, 1e-5, Activation::relu});
   EXPECT_TRUE(std::isnan(y.value().at(1)));
   EXPECT_FALSE(std::isnan(y.value().at(0)));
 }
@@ -169,7 +264,7 @@ TEST(BatchNorm, NotANumberPassesThroughRelu) {
 std::string error_of(const Shape& x, const Shape& weight, const Shape& running, const Var& residual, bool training) {
   Tensor mean = zeros(running), variance = ones(running);
   try {
-    ops::batch_norm(Tensor(x), ones(weight), zeros(weight), mean, variance, training, 0.1, 1e-5, false, residual);
+    ops::batch_norm(Tensor(x), ones(weight), zeros(weight), mean, variance, {training, 0.1, 1e-5}, residual);
   } catch (const Error& error) {
     return error.what();
   }

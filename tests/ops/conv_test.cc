@@ -24,6 +24,8 @@ TEST(Conv2d, GradientsOverStridesPaddingsAndGroups) {
   expect_gradients({1, 5, 6, 5}, {5, 3, 3, 1}, {.stride = 2, .padding = 1, .groups = 5});
   expect_gradients({1, 8, 8, 3}, {5, 4, 4, 3}, {.stride = 4});
   expect_gradients({1, 5, 5, 2}, {3, 1, 1, 2}, {.stride = 3});
+  expect_gradients({1, 6, 4, 3}, {2, 3, 3, 3}, {.stride = 2, .end_padding = 1});
+  expect_gradients({1, 6, 5, 4}, {4, 5, 5, 1}, {.stride = 2, .padding = 1, .groups = 4, .end_padding = 1});
 }
 
 // From torch.nn.functional.conv2d(arange(9).view(1,1,3,3), arange(4).view(1,1,2,2), stride=1, padding=1).

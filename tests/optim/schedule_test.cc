@@ -37,6 +37,14 @@ TEST(Schedule, EqualsOpenClip) {
   }
 }
 
+// tf.keras.optimizers.schedules.PolynomialDecay(0.5, 8, end_learning_rate=0, power=1) behind three steps of warm-up.
+TEST(Schedule, LinearEqualsCoyoAlign) {
+  constexpr double expected[] = {0,     0.5 / 3, 1.0 / 3, 0.5,    0.4375, 0.375, 0.3125,
+                                 0.25, 0.1875,  0.125,   0.0625, 0,      0};
+  for (std::int64_t step = 0; step < 13; ++step)
+    EXPECT_NEAR((Schedule{ScheduleKind::linear, 0.5, 3, 11}(step)), expected[step], 1e-15) << step;
+}
+
 TEST(Schedule, StaysAtItsEndAndNeedsNoWarmupOrCooldown) {
   EXPECT_NEAR((Schedule{ScheduleKind::cosine, 0.5, 3, 11}(20)), 0, 1e-15);
   EXPECT_EQ((Schedule{ScheduleKind::cosine, 0.5, 0, 1}(0)), 0.5);

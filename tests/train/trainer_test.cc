@@ -152,6 +152,25 @@ TEST_F(TrainerRun, TheTransformsSizeIsTheModels) {
             "[train] data.transform.size is 32, the model expects pictures of 16 pixels");
 }
 
+// Trained at one size, finished at another.
+TEST_F(TrainerRun, AModelFolderTrainsAtAnotherSize) {
+  Config c =
+      config(R"({"image": {"type": "vit", "image_size": 16, "patch_size": 4, "width": 16, "layers": 1, "heads": 2},
+                       "text": {"type": "cbow", "vocabulary": 4096, "width": 8}, "embed": 8})");
+  c.train.epochs = 1;
+  const Outcome first = run(c);
+  Config larger = c;
+  larger.model = nlohmann::json(first.folder + "/model").dump();
+  larger.data.transform = R"({"size": 24})";
+  const Outcome second = run(larger);
+  EXPECT_EQ(second.lines.size(), first.lines.size());
+  const models::ClipFolder clip = models::load_clip(second.folder + "/model");
+  const auto& vit = std::get<models::VisionTransformer>(clip.model.vision_model.tower);
+  EXPECT_EQ(vit.config.image_size, 24);
+  EXPECT_EQ(vit.position_embedding.shape(), (Shape{37, 16}));
+  EXPECT_EQ(clip.transform.size, 24);
+}
+
 TEST_F(TrainerRun, ARunIsNeverOverwritten) {
   Config c = config();
   c.train.epochs = 1;

@@ -11,15 +11,19 @@ struct Conv2dShape {
   std::int64_t n, h, w, c;  // images
   std::int64_t o, kh, kw;   // filters
   std::int64_t stride = 1, padding = 0, groups = 1;
+  std::int64_t end_padding = 0;  // more zeros below and to the right
 
-  std::int64_t out_h() const { return (h + 2 * padding - kh) / stride + 1; }
-  std::int64_t out_w() const { return (w + 2 * padding - kw) / stride + 1; }
+  std::int64_t padded_h() const { return h + 2 * padding + end_padding; }
+  std::int64_t padded_w() const { return w + 2 * padding + end_padding; }
+  std::int64_t out_h() const { return (padded_h() - kh) / stride + 1; }
+  std::int64_t out_w() const { return (padded_w() - kw) / stride + 1; }
+  bool padded() const { return padding > 0 || end_padding > 0; }
   std::int64_t pixels() const { return n * out_h() * out_w(); }  // of the result
   std::int64_t group_c() const { return c / groups; }
   std::int64_t group_o() const { return o / groups; }
   std::int64_t filter_size() const { return kh * kw * group_c(); }
   double flops() const { return 2.0 * static_cast<double>(pixels()) * static_cast<double>(o * filter_size()); }
-  bool pointwise() const { return kh == 1 && kw == 1 && stride == 1 && padding == 0 && groups == 1; }
+  bool pointwise() const { return kh == 1 && kw == 1 && stride == 1 && !padded() && groups == 1; }
   bool depthwise() const { return groups == c && o == c && groups > 1; }
 };
 

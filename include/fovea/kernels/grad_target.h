@@ -10,6 +10,11 @@ struct GradTarget {
   bool accumulate = false;
 
   explicit operator bool() const { return data != nullptr; }
+  // The same from element i on.
+  template <class I>
+  GradTarget from(I i) const {
+    return {data == nullptr ? nullptr : data + i, accumulate};
+  }
   // The plain form of a store, for references.
   template <class I>
   void put(I i, T value) const {

@@ -29,6 +29,7 @@ struct Clip {
     typename Text::Config text;
     std::int64_t embed = 512;  // width of the joint space
     Similarity similarity = Similarity::scale;
+    bool projection_bias = false;  // of both projections: ALIGN's
   };
 
   Config config;
@@ -41,8 +42,8 @@ struct Clip {
   Clip(const Config& c, nn::Init& init) : config(c), text_model(c.text, init), vision_model(c.image, init) {
     FOVEA_CHECK(!vision_model.projects() || vision_model.features() == c.embed, "[clip] the image tower ends in ",
                 vision_model.features(), " channels, the joint space has ", c.embed);
-    if (!vision_model.projects()) visual_projection.emplace(make_projection(vision_model.features(), c.embed, init));
-    if (!text_model.projects()) text_projection.emplace(make_projection(text_model.features(), c.embed, init));
+    if (!vision_model.projects()) visual_projection.emplace(make_projection(vision_model.features(), c, init));
+    if (!text_model.projects()) text_projection.emplace(make_projection(text_model.features(), c, init));
     if (c.similarity == Similarity::scale) logit_scale.emplace(init.constant({}, std::log(1 / 0.07)));
     if (c.similarity == Similarity::scale_and_bias) add_scale_and_bias(init.dtype(), std::log(10.0), -10);
     if (c.similarity == Similarity::temperature) temperature.emplace(init.constant({}, 1));
@@ -105,8 +106,9 @@ struct Clip {
     logit_scale.emplace(full({1}, scale, type));
     logit_bias.emplace(full({1}, bias, type));
   }
-  static nn::Linear make_projection(std::int64_t in, std::int64_t out, nn::Init& init) {
-    return nn::Linear(init.normal({out, in}, 1 / std::sqrt(static_cast<double>(in))));
+  static nn::Linear make_projection(std::int64_t in, const Config& c, nn::Init& init) {
+    if (c.projection_bias) return nn::Linear(init.xavier_uniform({c.embed, in}), init.constant({c.embed}, 0));
+    return nn::Linear(init.normal({c.embed, in}, 1 / std::sqrt(static_cast<double>(in))));
   }
 };
 

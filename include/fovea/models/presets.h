@@ -23,7 +23,7 @@ FOVEA_API BertConfig bert_preset(std::string_view name);
 FOVEA_API ClipConfig parse_clip_config(const std::string& json);
 FOVEA_API std::string to_json(const ClipConfig& config);
 
-// What `bench_step --preset` and `inspect --plan` measure: "small", "s16", "b32", "rn50".
+// What `bench_step --preset` and `inspect --plan` measure: "small", "s16", "b32", "rn50", "b0".
 struct StepBenchmark {
   ClipConfig model;
   bool image_tower_alone = false;  // whose loss is the mean of its squared features

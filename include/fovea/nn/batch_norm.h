@@ -9,8 +9,9 @@
 
 namespace fovea::nn {
 
-// Per channel, the last axis (Ioffe & Szegedy 2015): (..., C) -> (..., C). Statistics of the batch in training, running
-// ones otherwise and where the gain is frozen. momentum is the weight of the new batch, as in PyTorch.
+// Per channel, the last axis (Ioffe & Szegedy 2015): (..., C) -> (..., C). Statistics of the batch in training, or of
+// each ctx.virtual_batch samples; running ones otherwise, where the gain is frozen and with ctx.frozen_statistics.
+// momentum is the weight of the new batch, as in PyTorch.
 struct BatchNorm {
   Param weight, bias;                // (C)
   Buffer running_mean, running_var;  // (C)
@@ -24,9 +25,21 @@ struct BatchNorm {
         eps(epsilon),
         momentum(momentum_) {}
 
-  Var operator()(const Var& x, const Ctx& ctx) const { return apply(x, ctx, false, {}); }
-  // relu(normalised x + residual) in one pass; the residual may be left out.
-  Var relu(const Var& x, const Ctx& ctx, const Var& residual = {}) const { return apply(x, ctx, true, residual); }
+  // activation of (normalised x + residual) in one pass; the residual, which needs none or relu, may be left out.
+  Var operator()(const Var& x, const Ctx& ctx, Activation activation = Activation::none,
+                 const Var& residual = {}) const {
+    return ops::batch_norm(x, weight(), bias(), running_mean.value(), running_var.value(), options(x, ctx, activation),
+                           residual);
+  }
+  // Normalised x through the activation, then squeeze-and-excitation: ops::batch_norm_excite.
+  template <class Gate>
+  Var excite(const Var& x, const Ctx& ctx, Activation activation, const Gate& gate) const {
+    return ops::batch_norm_excite(x, weight(), bias(), running_mean.value(), running_var.value(),
+                                  options(x, ctx, activation), gate);
+  }
+  Var relu(const Var& x, const Ctx& ctx, const Var& residual = {}) const {
+    return (*this)(x, ctx, Activation::relu, residual);
+  }
 
   static void visit(auto& self, auto&& f) {
     f("weight", self.weight), f("bias", self.bias);
@@ -34,10 +47,15 @@ struct BatchNorm {
   }
 
  private:
-  Var apply(const Var& x, const Ctx& ctx, bool with_relu, const Var& residual) const {
-    const bool training = ctx.training && !weight.leaf()->frozen;
-    return ops::batch_norm(x, weight(), bias(), running_mean.value(), running_var.value(), training,
-                           ctx.update_statistics ? momentum : 0, eps, with_relu, residual);
+  ops::BatchNormOptions options(const Var& x, const Ctx& ctx, Activation activation) const {
+    ops::BatchNormOptions chosen{ctx.training && !ctx.frozen_statistics && !weight.leaf()->frozen,
+                                 ctx.update_statistics ? momentum : 0, eps, activation, 1};
+    if (chosen.training && ctx.virtual_batch > 0) {
+      FOVEA_CHECK(x.dim(0) % ctx.virtual_batch == 0, "[batch_norm] ", x.dim(0),
+                  " samples do not divide into virtual batches of ", ctx.virtual_batch);
+      chosen.ghost_batches = x.dim(0) / ctx.virtual_batch;
+    }
+    return chosen;
   }
 };
 

@@ -9,12 +9,14 @@ namespace fovea::nn {
 // A small value passed down by const reference; eval() and with() return changed copies.
 struct Ctx {
   bool training = false;
-  PackedLayout layout{};          // of the packed tokens that flow through the module, where there are any
-  RngKey rng{};                   // what dropout draws by, of the seed and the step; each layer derives its own
-  Tensor sample_ids{};            // (N) i64: of the pictures that flow through the module; 0..N-1 where undefined
-  bool update_statistics = true;  // BatchNorm's running ones, while training; off where a pass will be repeated
-  bool checkpointing = false;     // transformer blocks keep their input alone, and are computed again in backward
-  bool every_token = false;       // the last block of a tower computes tokens that nothing reads too: for comparisons
+  PackedLayout layout{};           // of the packed tokens that flow through the module, where there are any
+  RngKey rng{};                    // what dropout draws by, of the seed and the step; each layer derives its own
+  Tensor sample_ids{};             // (N) i64: of the pictures that flow through the module; 0..N-1 where undefined
+  bool update_statistics = true;   // BatchNorm's running ones, while training; off where a pass will be repeated
+  bool frozen_statistics = false;  // BatchNorm uses its running ones in training too, and leaves them alone
+  std::int64_t virtual_batch = 0;  // samples that share BatchNorm's statistics in training; 0: all of a pass
+  bool checkpointing = false;      // transformer blocks keep their input alone, and are computed again in backward
+  bool every_token = false;        // the last block of a tower computes tokens that nothing reads too: for comparisons
 
   Ctx eval() const {
     Ctx copy = *this;

@@ -127,7 +127,9 @@ FOVEA_API NodeNames module_names(const std::vector<ParamEntry>& entries);
 // a glob that matches nothing, and when only some of a parameter's named parts match; nothing is changed then.
 FOVEA_API void freeze(const std::vector<ParamEntry>& entries, const std::vector<std::string>& globs);
 
-// Takes every parameter whose path matches one of the globs out of weight decay. Throws Error as freeze does.
+// Makes every parameter whose path matches one of the globs take part in weight decay, or takes it out. Throws Error as
+// freeze does.
+FOVEA_API void include_in_decay(const std::vector<ParamEntry>& entries, const std::vector<std::string>& globs);
 FOVEA_API void exclude_from_decay(const std::vector<ParamEntry>& entries, const std::vector<std::string>& globs);
 
 FOVEA_API bool glob_matches(std::string_view glob, std::string_view text);

@@ -13,29 +13,31 @@ struct Conv2dOptions {
   std::int64_t stride = 1;   // of both axes
   std::int64_t padding = 0;  // zeros on every side
   std::int64_t groups = 1;
+  std::int64_t end_padding = 0;  // more zeros below and to the right: TensorFlow's "same" with stride 2
 };
 
 // Cross-correlation: x (N, H, W, C), weight (O, KH, KW, C / groups), bias (O) or undefined -> (N, H', W', O) with
-// H' = (H + 2 padding - KH) / stride + 1, rounded down. Throws Error when shapes or types do not fit.
+// H' = (H + 2 padding + end_padding - KH) / stride + 1, rounded down. Throws Error when shapes or types do not fit.
 inline Var conv2d(const Var& x, const Var& weight, const Var& bias = {}, const Conv2dOptions& options = {}) {
   FOVEA_CHECK(x.rank() == 4 && weight.rank() == 4, "[conv2d] input ", x.shape(), " and weight ", weight.shape(),
               ", expected (N, H, W, C) and (O, KH, KW, C / groups)");
-  FOVEA_CHECK(options.stride > 0 && options.padding >= 0 && options.groups > 0, "[conv2d] stride ", options.stride,
-              ", padding ", options.padding, ", groups ", options.groups);
+  FOVEA_CHECK(options.stride > 0 && options.padding >= 0 && options.end_padding >= 0 && options.groups > 0,
+              "[conv2d] stride ", options.stride, ", padding ", options.padding, ", end padding ", options.end_padding,
+              ", groups ", options.groups);
   FOVEA_CHECK(x.dim(3) % options.groups == 0 && weight.dim(0) % options.groups == 0 &&
                   weight.dim(3) == x.dim(3) / options.groups,
               "[conv2d] input has ", x.dim(3), " channels, weight ", weight.shape(), " with ", options.groups,
               " groups expects ", weight.dim(3) * options.groups, "\nhint: images are (N, H, W, C) here");
-  FOVEA_CHECK(x.dim(1) + 2 * options.padding >= weight.dim(1) && x.dim(2) + 2 * options.padding >= weight.dim(2),
-              "[conv2d] input ", x.shape(), " with padding ", options.padding, " is smaller than the filter ",
-              weight.dim(1), "x", weight.dim(2));
   FOVEA_CHECK(weight.value().numel() > 0, "[conv2d] weight ", weight.shape(), " is empty");
   FOVEA_CHECK(x.dtype() == weight.dtype(), "[conv2d] input is ", to_string(x.dtype()), ", weight is ",
               to_string(weight.dtype()));
   FOVEA_CHECK(!bias.defined() || bias.shape() == Shape{weight.dim(0)}, "[conv2d] bias is ", bias.shape(),
               ", expected (", weight.dim(0), ",)");
-  const kernels::Conv2dShape s{x.dim(0),      x.dim(1),      x.dim(2),       x.dim(3),        weight.dim(0),
-                               weight.dim(1), weight.dim(2), options.stride, options.padding, options.groups};
+  const kernels::Conv2dShape s{x.dim(0),        x.dim(1),       x.dim(2),           x.dim(3),
+                               weight.dim(0),   weight.dim(1),  weight.dim(2),      options.stride,
+                               options.padding, options.groups, options.end_padding};
+  FOVEA_CHECK(s.padded_h() >= s.kh && s.padded_w() >= s.kw, "[conv2d] input ", x.shape(), " with padding ",
+              options.padding, " is smaller than the filter ", s.kh, "x", s.kw);
   Tensor y({s.n, s.out_h(), s.out_w(), s.o}, x.dtype());
   dispatch_floating(x.dtype(), "conv2d", [&]<class T>() {
     const T *px = x.value().data<T>(), *pw = weight.value().data<T>();

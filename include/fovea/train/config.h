@@ -27,7 +27,7 @@ struct DataConfig {
   std::int64_t max_pixels = image::default_max_pixels;  // larger pictures are left out without being decoded
   std::int64_t workers = 1;                             // loading threads; 0: the training thread loads
   std::int64_t cache_bytes = std::int64_t{1} << 30;     // of decoded pictures that are kept
-  std::string tokenizer;      // tokenizer.json, or a folder with one; empty: the model folder's, or the built-in one
+  std::string tokenizer;      // tokenizer.json, or a folder (Tokenizer::load); empty: the model folder's, or our own
   std::string feature_cache;  // folder that keeps the features of a frozen image tower; empty: none
   std::int64_t feature_views = 0;  // with it and a random transform: how many views of each picture take turns
   std::string transform = "{}";    // JSON text, read by the image transforms; the size is the model's
@@ -50,6 +50,7 @@ struct OptimConfig {
   double momentum = 0.9;  // sgd's
   bool nesterov = false;  // sgd's
   double weight_decay = 0.1;
+  std::vector<std::string> decay;     // globs of gains, biases, ... that decay all the same
   std::vector<std::string> no_decay;  // globs of parameters without weight decay, besides gains and biases
   double image_layer_decay = 1, text_layer_decay = 1;  // factors of the learning rate from a block to the one before it
   double ema_decay = 0;    // when positive, the averages of the weights are what is scored and saved
@@ -57,7 +58,7 @@ struct OptimConfig {
 };
 
 struct ScheduleConfig {
-  std::string kind = "cosine";    // const, const-cooldown
+  std::string kind = "cosine";    // const, const-cooldown, linear
   double warmup_fraction = 0.05;  // of all steps
   std::int64_t warmup_steps = 0;  // when positive, counts instead of the fraction
   double cooldown_epochs = 0;     // of const-cooldown: the last epochs
@@ -80,6 +81,8 @@ struct TrainConfig {
   double grad_clip_norm = 1;                   // 0: none
   bool lock_image = false, lock_text = false;  // a tower keeps its weights
   std::vector<std::string> freeze;             // globs of parameters that keep theirs
+  bool freeze_statistics = false;              // BatchNorm's running ones
+  std::int64_t virtual_batch = 0;              // samples that share BatchNorm's statistics; 0: those of a batch
   std::int64_t log_every = 10;                 // steps
   std::int64_t max_bad_steps = 10;  // in a row, with a loss or gradient that is not finite; then the run stops
   bool detect_anomaly = false;      // name the operation that gives the first number that is not finite
