@@ -58,7 +58,7 @@ std::vector<std::string> read_templates(const std::string& name) {
 }
 
 // The class that the pictures of a class are most often mistaken for; -1 when there is none.
-std::int64_t worst_confusion(const eval::ZeroShotScores& scores, std::int64_t index, std::int64_t classes) {
+std::int64_t worst_confusion(const eval::ClassificationScores& scores, std::int64_t index, std::int64_t classes) {
   std::int64_t worst = -1, most = 0;
   for (std::int64_t c = 0; c < classes; ++c) {
     const std::int64_t count = scores.confusion[static_cast<std::size_t>(index * classes + c)];
@@ -68,7 +68,7 @@ std::int64_t worst_confusion(const eval::ZeroShotScores& scores, std::int64_t in
 }
 
 void print_zero_shot(const eval::ZeroShotSplit& split, const std::vector<std::string>& classes) {
-  const eval::ZeroShotScores& s = split.scores;
+  const eval::ClassificationScores& s = split.scores;
   const auto count = static_cast<std::int64_t>(classes.size());
   std::printf("%s\n  top-1 %.1f   top-5 %.1f   mean of classes %.1f   (%lld pictures, %zu classes, chance %.1f)\n\n",
               split.split.c_str(), s.top1, s.top5, s.mean_per_class, static_cast<long long>(s.pictures), classes.size(),

@@ -1,10 +1,8 @@
 #include "fovea/eval/zero_shot.h"
 
 #include <cmath>
-#include <limits>
 
 #include "fovea/data/lines.h"
-#include "fovea/eval/retrieval.h"
 #include "io/json_fields.h"
 
 namespace fovea::eval {
@@ -73,57 +71,16 @@ Tensor zero_shot_classifier(const ClipEncoder& encoder, std::span<const std::str
   return classifier;
 }
 
-ZeroShotScores zero_shot_scores(const Tensor& pictures, const Tensor& classifier,
-                                std::span<const std::int64_t> labels) {
-  const auto answers = top_k(pictures, classifier, 5);
-  FOVEA_CHECK(answers.size() == labels.size(), "[zero_shot] ", answers.size(), " pictures and ", labels.size(),
-              " labels");
-  const std::int64_t classes = classifier.dim(0);
-  ZeroShotScores scores;
-  scores.pictures = static_cast<std::int64_t>(labels.size());
-  scores.confusion.assign(static_cast<std::size_t>(classes * classes), 0);
-  std::int64_t first = 0, among_five = 0;
-  for (std::size_t i = 0; i < labels.size(); ++i) {
-    FOVEA_CHECK(labels[i] >= 0 && labels[i] < classes, "[zero_shot] label ", labels[i], " of picture ", i,
-                ", but there are ", classes, " classes");
-    FOVEA_CHECK(!std::isnan(answers[i].front().score), "[zero_shot] picture ", i,
-                " has a similarity that is not a number\nhint: the model's weights may not be finite");
-    first += answers[i].front().candidate == labels[i];
-    for (const Hit& hit : answers[i]) among_five += hit.candidate == labels[i];
-    ++scores.confusion[static_cast<std::size_t>(labels[i] * classes + answers[i].front().candidate)];
-  }
-  const auto percent = [&](std::int64_t right) {
-    return 100 * static_cast<double>(right) / static_cast<double>(scores.pictures);
-  };
-  scores.top1 = percent(first);
-  scores.top5 = percent(among_five);
-  int present = 0;
-  for (std::int64_t c = 0; c < classes; ++c) {
-    const double accuracy = class_accuracy(scores, c);
-    if (std::isnan(accuracy)) continue;
-    scores.mean_per_class += accuracy;
-    ++present;
-  }
-  scores.mean_per_class /= present;
-  return scores;
-}
-
-double class_accuracy(const ZeroShotScores& scores, std::int64_t index) {
-  const auto classes = static_cast<std::size_t>(std::llround(std::sqrt(static_cast<double>(scores.confusion.size()))));
-  const std::size_t row = static_cast<std::size_t>(index) * classes;
-  FOVEA_CHECK(index >= 0 && row < scores.confusion.size(), "[zero_shot] no class ", index, " of ", classes);
-  std::int64_t pictures = 0;
-  for (std::size_t c = 0; c < classes; ++c) pictures += scores.confusion[row + c];
-  if (pictures == 0) return std::numeric_limits<double>::quiet_NaN();
-  return 100 * static_cast<double>(scores.confusion[row + static_cast<std::size_t>(index)]) /
-         static_cast<double>(pictures);
+ClassificationScores zero_shot_scores(const Tensor& pictures, const Tensor& classifier,
+                                      std::span<const std::int64_t> labels) {
+  return classification_scores(top_k(pictures, classifier, 5), labels, classifier.dim(0));
 }
 
 std::string zero_shot_line(std::span<const ZeroShotSplit> splits, std::span<const std::string> classes) {
   using Json = nlohmann::ordered_json;
   Json line{{"step", 0}, {"eval", Json::object()}};
   for (const ZeroShotSplit& split : splits) {
-    const ZeroShotScores& s = split.scores;
+    const ClassificationScores& s = split.scores;
     Json accuracies = Json::object(), confusion = Json::array();
     for (std::size_t c = 0; c < classes.size(); ++c) {
       accuracies[classes[c]] = class_accuracy(s, static_cast<std::int64_t>(c));

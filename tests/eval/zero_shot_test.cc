@@ -78,7 +78,7 @@ TEST(ZeroShot, ScoresCountFirstAnswers) {
                                                       0.6f, 0.6f, 0.5f,  // a tie of 0 and 1: the smaller index
                                                       0, 0.6f, 0.6f});   // a tie of 1 and 2
   const std::vector<std::int64_t> labels{0, 1, 1, 0, 1};
-  const ZeroShotScores scores = zero_shot_scores(pictures, classes, labels);
+  const ClassificationScores scores = zero_shot_scores(pictures, classes, labels);
   EXPECT_DOUBLE_EQ(scores.top1, 80);
   EXPECT_DOUBLE_EQ(scores.top5, 100);  // of three
   EXPECT_EQ(scores.confusion, (std::vector<std::int64_t>{2, 0, 0, 0, 2, 1, 0, 0, 0}));

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "fovea/eval/classification.h"
 #include "fovea/eval/embed.h"
 
 namespace fovea::eval {
@@ -24,25 +25,15 @@ FOVEA_API std::vector<std::string> load_templates(const std::string& path);
 FOVEA_API Tensor zero_shot_classifier(const ClipEncoder& encoder, std::span<const std::string> classes,
                                       std::span<const std::string> templates);
 
-struct ZeroShotScores {
-  double top1 = 0, top5 = 0;  // percent of the pictures whose class is among the first 1, 5 answers
-  double mean_per_class = 0;  // of the classes' own top-1 accuracies; classes without pictures do not count
-  std::int64_t pictures = 0;
-  std::vector<std::int64_t> confusion;  // (C, C): how many pictures of a class (row) are taken for a class (column)
-};
-
 // Scores pictures (N, E) against a classifier (C, E), both of unit length; equal scores: the class with the smaller
 // index comes first. Throws Error when extents do not fit, a label is no class, or a picture's similarity is not a
 // number.
-FOVEA_API ZeroShotScores zero_shot_scores(const Tensor& pictures, const Tensor& classifier,
-                                          std::span<const std::int64_t> labels);
-
-// Percent of a class's pictures that are taken for it; NaN for a class without pictures.
-FOVEA_API double class_accuracy(const ZeroShotScores& scores, std::int64_t index);
+FOVEA_API ClassificationScores zero_shot_scores(const Tensor& pictures, const Tensor& classifier,
+                                                std::span<const std::int64_t> labels);
 
 struct ZeroShotSplit {
   std::string split;
-  ZeroShotScores scores;
+  ClassificationScores scores;
 };
 
 // {"step": 0, "eval": {"all": {"zero_shot": {"top1": ..., "top5": ..., "mean_per_class": ..., "pictures": ...,
