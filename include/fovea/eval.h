@@ -4,6 +4,7 @@
 #include "fovea/eval/classification.h"
 #include "fovea/eval/clip_retrieval.h"
 #include "fovea/eval/embed.h"
+#include "fovea/eval/evaluation_page.h"
 #include "fovea/eval/gallery.h"
 #include "fovea/eval/knn.h"
 #include "fovea/eval/linear_probe.h"

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "io/json_fields.h"
+
 namespace fovea::eval {
 
 ClassificationScores classification_scores(std::span<const std::vector<Hit>> answers,
@@ -50,6 +52,22 @@ double class_accuracy(const ClassificationScores& scores, std::int64_t index) {
   if (pictures == 0) return std::numeric_limits<double>::quiet_NaN();
   return 100 * static_cast<double>(scores.confusion[row + static_cast<std::size_t>(index)]) /
          static_cast<double>(pictures);
+}
+
+std::string to_json(const ClassificationScores& s, std::span<const std::string> classes) {
+  using Json = nlohmann::ordered_json;
+  Json accuracies = Json::object(), confusion = Json::array();
+  for (std::size_t c = 0; c < classes.size(); ++c) {
+    accuracies[classes[c]] = class_accuracy(s, static_cast<std::int64_t>(c));
+    const auto row = s.confusion.begin() + static_cast<std::ptrdiff_t>(c * classes.size());
+    confusion.push_back(std::vector<std::int64_t>(row, row + static_cast<std::ptrdiff_t>(classes.size())));
+  }
+  return io::detail::to_text(Json{{"top1", s.top1},
+                                  {"top5", s.top5},
+                                  {"mean_per_class", s.mean_per_class},
+                                  {"pictures", s.pictures},
+                                  {"classes", accuracies},
+                                  {"confusion", confusion}});
 }
 
 }  // namespace fovea::eval

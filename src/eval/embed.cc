@@ -26,11 +26,11 @@ Tensor text_batch(const ClipEncoder& encoder, std::span<const std::string> texts
   return ops::l2_normalize(encoder.model.encode_text(packed, PackedLayout::from_lengths(lengths), {})).value();
 }
 
+// Normalised, in the type that the model computes in.
 Tensor image_batch(const ClipEncoder& encoder, const std::vector<image::Image>& images) {
   const image::TransformConfig& transform = encoder.transform;
   const Tensor pixels = image::stack(images, {transform.size, transform.size});
-  const Tensor input = image::normalized(pixels, transform.normalization).to(encoder.model.dtype());
-  return ops::l2_normalize(encoder.model.encode_image(input, {})).value();
+  return image::normalized(pixels, transform.normalization).to(encoder.model.dtype());
 }
 
 // The pictures [begin, end) that can be used; what was kept and left out is noted.
@@ -61,6 +61,27 @@ std::vector<image::Image> read_batch(const image::TransformConfig& transform, st
   return images;
 }
 
+// The rows (pictures that can be used, width) that `encode` makes of batches of pictures.
+template <class Encode>
+EmbeddedPictures encode_pictures(const ClipEncoder& encoder, std::int64_t count, std::int64_t width,
+                                 FunctionRef<image::Image(std::int64_t)> read, Encode&& encode) {
+  check(encoder);
+  const NoGrad nothing_is_recorded;
+  EmbeddedPictures pictures;
+  Tensor all({count, width});
+  std::int64_t rows = 0;
+  for (std::int64_t begin = 0; begin < count; begin += encoder.batch_size) {
+    const std::int64_t end = std::min(count, begin + encoder.batch_size);
+    const std::vector<image::Image> images = read_batch(encoder.transform, begin, end, read, pictures);
+    if (images.empty()) continue;
+    const std::int64_t first = rows;
+    rows += static_cast<std::int64_t>(images.size());
+    all.rows(first, rows).copy_from(encode(image_batch(encoder, images)));
+  }
+  pictures.rows = pictures.left_out.empty() ? all : all.rows(0, rows).clone();
+  return pictures;
+}
+
 }  // namespace
 
 Tensor embed_texts(const ClipEncoder& encoder, std::span<const std::string> texts) {
@@ -80,21 +101,15 @@ Tensor embed_texts(const ClipEncoder& encoder, std::span<const std::string> text
 
 EmbeddedPictures embed_pictures(const ClipEncoder& encoder, std::int64_t count,
                                 FunctionRef<image::Image(std::int64_t)> read) {
-  check(encoder);
-  const NoGrad nothing_is_recorded;
-  EmbeddedPictures pictures;
-  Tensor all({count, encoder.model.config.embed});
-  std::int64_t rows = 0;
-  for (std::int64_t begin = 0; begin < count; begin += encoder.batch_size) {
-    const std::int64_t end = std::min(count, begin + encoder.batch_size);
-    const std::vector<image::Image> images = read_batch(encoder.transform, begin, end, read, pictures);
-    if (images.empty()) continue;
-    const std::int64_t first = rows;
-    rows += static_cast<std::int64_t>(images.size());
-    all.rows(first, rows).copy_from(image_batch(encoder, images));
-  }
-  pictures.rows = pictures.left_out.empty() ? all : all.rows(0, rows).clone();
-  return pictures;
+  return encode_pictures(encoder, count, encoder.model.config.embed, read, [&](const Tensor& images) {
+    return ops::l2_normalize(encoder.model.encode_image(images, {})).value();
+  });
+}
+
+EmbeddedPictures picture_features(const ClipEncoder& encoder, std::int64_t count,
+                                  FunctionRef<image::Image(std::int64_t)> read) {
+  return encode_pictures(encoder, count, encoder.model.vision_model.features(), read,
+                         [&](const Tensor& images) { return encoder.model.vision_model(images, {}).value(); });
 }
 
 std::string left_out_message(const EmbeddedPictures& pictures) {

@@ -36,6 +36,13 @@ p { max-width: 46rem; margin: .5rem 0; } .note { color: var(--soft); font-size: 
 .thumb { display: flex; width: 100%; aspect-ratio: 1; object-fit: contain; background: #fff; border-radius: .3rem; }
 .missing { align-items: center; justify-content: center; padding: .2rem; overflow: hidden; overflow-wrap: anywhere;
            font-size: .7rem; line-height: 1.2; color: #596070; text-align: center; }
+.facts { display: grid; gap: .6rem; margin: 0; grid-template-columns: repeat(auto-fill, minmax(min(100%, 10.5rem), 1fr)); }
+.facts div { display: flex; flex-direction: column; justify-content: space-between; }
+dt { color: var(--soft); font-size: .8rem; line-height: 1.3; } dd { margin: .15rem 0 0; font-weight: 600; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; width: 100%; font-size: .925rem; }
+th, td { padding: .3rem .6rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
+tbody tr:last-child > * { border-bottom: 0; } thead th { color: var(--soft); }
+th { font-weight: 600; } th[scope=row], th[rowspan] { text-align: left; } th[scope=colgroup] { text-align: center; }
 @media (max-width: 32rem) { body { padding: 1.25rem .75rem 3rem; } h1 { font-size: 1.4rem; } .card { padding: .7rem; } }
 )";
 
@@ -101,6 +108,14 @@ std::string picture(const std::string& path, std::string_view alt) {
   if (!uri.empty()) return concat("<img class=\"thumb\" src=\"", uri, "\" alt=\"", escape(alt), "\"/>");
   return concat("<span class=\"thumb missing\">", escape(std::filesystem::path(path).filename().string()),
                 " cannot be read</span>");
+}
+
+std::string fact_list(const Facts& facts) {
+  if (facts.empty()) return "";
+  std::string out = "<dl class=\"facts\">\n";
+  for (const auto& [label, value] : facts)
+    out += concat("<div class=\"card\"><dt>", escape(label), "</dt><dd>", escape(value), "</dd></div>\n");
+  return out + "</dl>\n";
 }
 
 std::string page(const std::string& title, std::string_view style, std::string_view body) {

@@ -3,6 +3,8 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 namespace fovea::eval::detail {
 
@@ -19,7 +21,11 @@ std::string picture_uri(const std::string& path);
 // <img> of picture_uri, or the file's name in a box of the same class when it cannot be read.
 std::string picture(const std::string& path, std::string_view alt);
 
-// A whole page. `style` is added to what all pages share: colours for light and dark, headings, tables, pictures.
+// Short figures as cards.
+using Facts = std::vector<std::pair<std::string, std::string>>;  // label and value
+std::string fact_list(const Facts& facts);
+
+// A whole page. `style` is added to what all pages share: colours for light and dark, headings, tables, facts, pictures.
 std::string page(const std::string& title, std::string_view style, std::string_view body);
 
 }  // namespace fovea::eval::detail

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <set>
 #include <unordered_map>
 
 #include "fovea/core/parallel.h"
@@ -88,8 +89,10 @@ RetrievalScores summarize(std::vector<Index> ranks, Index candidates) {
   };
   std::sort(ranks.begin(), ranks.end());
   const Index middle = ranks[(ranks.size() - 1) / 2] + ranks[ranks.size() / 2];
+  const auto count = static_cast<double>(ranks.size());
+  const double mean = static_cast<double>(std::accumulate(ranks.begin(), ranks.end(), Index{0})) / count;
   return {percent_within(1), percent_within(5), percent_within(10), middle / 2, static_cast<Index>(ranks.size()),
-          candidates};
+          candidates,        mean};
 }
 
 void check_embeddings(const Tensor& x, const char* name) {
@@ -142,12 +145,22 @@ std::vector<std::vector<Hit>> top_k(const Tensor& queries, const Tensor& candida
 }
 
 CaptionSet distinct_captions(std::span<const std::string> captions) {
+  std::vector<std::vector<std::string>> each;
+  for (const std::string& caption : captions) each.push_back({caption});
+  return caption_set(each, true);
+}
+
+CaptionSet caption_set(std::span<const std::vector<std::string>> captions, bool merge_equal) {
   CaptionSet set;
   std::unordered_map<std::string_view, Index> seen;
   for (std::size_t image = 0; image < captions.size(); ++image) {
-    const auto [found, is_new] = seen.emplace(captions[image], static_cast<Index>(set.texts.size()));
-    if (is_new) set.texts.push_back(captions[image]);
-    set.matches.push_back({static_cast<Index>(image), found->second});
+    std::set<Index> own;  // an image may have a caption twice
+    for (const std::string& caption : captions[image]) {
+      const auto next = static_cast<Index>(set.texts.size());
+      const Index text = merge_equal ? seen.emplace(caption, next).first->second : next;
+      if (text == next) set.texts.push_back(caption);
+      if (own.insert(text).second) set.matches.push_back({static_cast<Index>(image), text});
+    }
   }
   return set;
 }

@@ -79,18 +79,8 @@ ClassificationScores zero_shot_scores(const Tensor& pictures, const Tensor& clas
 std::string zero_shot_line(std::span<const ZeroShotSplit> splits, std::span<const std::string> classes) {
   using Json = nlohmann::ordered_json;
   Json line{{"step", 0}, {"eval", Json::object()}};
-  for (const ZeroShotSplit& split : splits) {
-    const ClassificationScores& s = split.scores;
-    Json accuracies = Json::object(), confusion = Json::array();
-    for (std::size_t c = 0; c < classes.size(); ++c) {
-      accuracies[classes[c]] = class_accuracy(s, static_cast<std::int64_t>(c));
-      const auto row = s.confusion.begin() + static_cast<std::ptrdiff_t>(c * classes.size());
-      confusion.push_back(std::vector<std::int64_t>(row, row + static_cast<std::ptrdiff_t>(classes.size())));
-    }
-    line["eval"][split.split]["zero_shot"] = {
-        {"top1", s.top1},         {"top5", s.top5},        {"mean_per_class", s.mean_per_class},
-        {"pictures", s.pictures}, {"classes", accuracies}, {"confusion", confusion}};
-  }
+  for (const ZeroShotSplit& split : splits)
+    line["eval"][split.split]["zero_shot"] = Json::parse(to_json(split.scores, classes));
   return io::detail::to_text(line);
 }
 

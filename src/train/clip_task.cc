@@ -356,7 +356,7 @@ Facts ClipTask::facts() const {
 SplitScores ClipTask::evaluate(const std::string& split) {
   const eval::EmbeddedPairs pairs =
       eval::embed_pairs({clip_.model, clip_.tokenizer, clip_.transform, config_.eval.batch_size},
-                        open_split(config_.data, split), config_.data.max_pixels);
+                        open_split(config_.data, split), {config_.data.max_pixels, false, true});
   const eval::Retrieval scores = eval::retrieval(pairs.images, pairs.texts, pairs.matches);
   if (split == examples_.split || pairs.paths.size() > examples_.pictures.size()) {
     examples_ = eval::retrieval_examples(pairs);

@@ -7,19 +7,20 @@
 #include <cstdint>
 #include <utility>
 
+#include "eval/chart.h"
 #include "eval/page.h"
 #include "fovea/io/file.h"
 #include "io/json.h"
-#include "train/chart.h"
 #include "train/examples_section.h"
 
 namespace fovea::train {
 namespace {
 
-using detail::Curve;
-using detail::Point;
+using eval::detail::Curve;
 using eval::detail::escape;
 using eval::detail::fixed;
+using eval::detail::line_chart;
+using eval::detail::Point;
 using Json = nlohmann::ordered_json;
 
 struct Metrics {
@@ -122,10 +123,10 @@ std::string loss_chart(const std::vector<Point>& losses) {
   std::vector<Curve> curves{{"loss", losses}};
   constexpr std::size_t many = 40;
   if (losses.size() >= many) {
-    curves.front().points = detail::smoothed(losses, losses.size() / 20);
+    curves.front().points = eval::detail::smoothed(losses, losses.size() / 20);
     curves.push_back({"as logged", losses, true});
   }
-  return detail::line_chart("Loss", curves,
+  return line_chart("Loss", curves,
                             concat("From ", fixed(losses.front().y, 3), " to ", fixed(losses.back().y, 3), " over ",
                                    format_count(std::llround(losses.back().x)), " steps."));
 }
@@ -137,7 +138,7 @@ std::string figure_chart(const Metrics& metrics, const std::string& title,
   for (const auto& [name, label] : names_and_labels) {
     if (const auto* points = metrics.find(name)) curves.push_back({label, *points});
   }
-  return curves.empty() ? "" : detail::line_chart(title, curves);
+  return curves.empty() ? "" : line_chart(title, curves);
 }
 
 std::string recall_chart(const Metrics& metrics) {
@@ -151,9 +152,9 @@ std::string recall_chart(const Metrics& metrics) {
       found->points.push_back({step, number_or_nan(score(scores, "i2t", "r1"))});
     }
   }
-  return detail::line_chart("R@1 image → text, percent", curves,
-                            curves.size() > detail::max_curves
-                                ? concat("The first ", detail::max_curves, " of ", curves.size(), " splits.")
+  return line_chart("R@1 image → text, percent", curves,
+                            curves.size() > eval::detail::max_curves
+                                ? concat("The first ", eval::detail::max_curves, " of ", curves.size(), " splits.")
                                 : "");
 }
 
@@ -173,23 +174,8 @@ std::string charts(const Metrics& metrics) {
 }
 
 constexpr const char* report_style = R"(
-.facts { display: grid; gap: .6rem; margin: 0; grid-template-columns: repeat(auto-fill, minmax(min(100%, 10.5rem), 1fr)); }
-.facts div { display: flex; flex-direction: column; justify-content: space-between; }
-dt { color: var(--soft); font-size: .8rem; line-height: 1.3; } dd { margin: .15rem 0 0; font-weight: 600; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; width: 100%; font-size: .925rem; }
-th, td { padding: .3rem .6rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
-tbody tr:last-child > * { border-bottom: 0; } thead th { color: var(--soft); }
-th { font-weight: 600; } th[scope=row], th[rowspan] { text-align: left; } th[scope=colgroup] { text-align: center; }
 pre { overflow-x: auto; font-size: .8rem; margin: .75rem 0 0; } summary { cursor: pointer; }
 )";
-
-std::string fact_list(const Facts& facts) {
-  if (facts.empty()) return "";
-  std::string out = "<dl class=\"facts\">\n";
-  for (const auto& [label, value] : facts)
-    out += concat("<div class=\"card\"><dt>", escape(label), "</dt><dd>", escape(value), "</dd></div>\n");
-  return out + "</dl>\n";
-}
 
 std::string config_section(const std::string& path) {
   if (::access(path.c_str(), R_OK) != 0) return "";
@@ -210,8 +196,8 @@ void write_report(const std::string& run_folder, const std::string& title, const
                   const eval::RetrievalExamples& examples) {
   const Metrics metrics = read_metrics(run_folder + "/metrics.jsonl");
   io::write_file(run_folder + "/report.html",
-                 eval::detail::page(title, concat(report_style, detail::chart_style, detail::examples_style),
-                                    concat(fact_list(facts), "<h2>Scores</h2>\n", score_table(latest_scores(metrics)),
+                 eval::detail::page(title, concat(report_style, eval::detail::chart_style, detail::examples_style),
+                                    concat(eval::detail::fact_list(facts), "<h2>Scores</h2>\n", score_table(latest_scores(metrics)),
                                            "<h2>Training</h2>\n", charts(metrics), detail::examples_section(examples),
                                            config_section(run_folder + "/config.json"))));
 }

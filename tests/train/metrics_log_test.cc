@@ -14,7 +14,7 @@ namespace fovea::train {
 namespace {
 
 SplitScores sample_scores(const std::string& name) {
-  return {name, {12.5, 50, 75, 4, 16, 20}, {10, 20, 30, 5, 20, 16}};
+  return {name, {12.5, 50, 75, 4, 16, 20, 6.5}, {10, 20, 30, 5, 20, 16, 7}};
 }
 
 class MetricsLogFile : public ::testing::Test {
@@ -38,8 +38,8 @@ TEST(MetricsLog, EvaluationLinesNestSplitDirectionAndFigure) {
   const std::vector<SplitScores> scores{sample_scores("val_style"), sample_scores("a \"b\"")};
   EXPECT_EQ(evaluation_line(20, std::span(scores).first(1)),
             R"({"step":20,"eval":{"val_style":{)"
-            R"("i2t":{"r1":12.5,"r5":50.0,"r10":75.0,"median_rank":4,"queries":16,"candidates":20},)"
-            R"("t2i":{"r1":10.0,"r5":20.0,"r10":30.0,"median_rank":5,"queries":20,"candidates":16}}}})");
+            R"("i2t":{"r1":12.5,"r5":50.0,"r10":75.0,"median_rank":4,"mean_rank":6.5,"queries":16,"candidates":20},)"
+            R"("t2i":{"r1":10.0,"r5":20.0,"r10":30.0,"median_rank":5,"mean_rank":7.0,"queries":20,"candidates":16}}}})");
   EXPECT_NE(evaluation_line(20, scores).find(R"("a \"b\"":{)"), std::string::npos);
   EXPECT_EQ(evaluation_line(0, {}), R"({"step":0,"eval":{}})");
 }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "fovea/eval/retrieval.h"
@@ -23,5 +24,9 @@ FOVEA_API ClassificationScores classification_scores(std::span<const std::vector
 
 // Percent of a class's pictures that are taken for it; NaN for a class without pictures.
 FOVEA_API double class_accuracy(const ClassificationScores& scores, std::int64_t index);
+
+// {"top1": ..., "top5": ..., "mean_per_class": ..., "pictures": ..., "classes": {NAME: accuracy, ...},
+// "confusion": [[...], ...]}
+FOVEA_API std::string to_json(const ClassificationScores& scores, std::span<const std::string> classes);
 
 }  // namespace fovea::eval

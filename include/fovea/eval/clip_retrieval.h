@@ -20,14 +20,20 @@ struct EmbeddedPairs {
   std::vector<Match> matches;
 };
 
-// Embeds every picture and every distinct caption (after cleaning, so letter case does not count). Pictures that cannot
-// be decoded, or have more than `max_pixels` pixels, are left out, as are their captions; one warning says how many.
-// Throws Error when none is left.
+// Which pictures and captions take part.
+struct PairOptions {
+  std::int64_t max_pixels = image::default_max_pixels;  // larger pictures are left out
+  bool every_caption = false;                           // all of a picture's captions instead of the first
+  bool merge_equal = true;                              // as in caption_set
+};
+
+// Embeds every picture and its captions (after cleaning, so letter case does not count). Pictures that cannot be decoded
+// or are too large are left out, as are their captions; one warning says how many. Throws Error when none is left.
 FOVEA_API EmbeddedPairs embed_pairs(const ClipEncoder& encoder, const data::ImageTextDataset& dataset,
-                                    std::int64_t max_pixels = image::default_max_pixels);
+                                    const PairOptions& options = {});
 
 // embed_pairs, ranked.
 FOVEA_API Retrieval clip_retrieval(const ClipEncoder& encoder, const data::ImageTextDataset& dataset,
-                                   std::int64_t max_pixels = image::default_max_pixels);
+                                   const PairOptions& options = {});
 
 }  // namespace fovea::eval

@@ -16,6 +16,7 @@ struct RetrievalScores {
   double r1 = 0, r5 = 0, r10 = 0;  // percent of the queries with a right answer among the first 1, 5, 10
   std::int64_t median_rank = 0;    // of the best right answer, counted from 1; rounded down between two ranks
   std::int64_t queries = 0, candidates = 0;
+  double mean_rank = 0;  // of the best right answers, counted from 1
 };
 
 struct Retrieval {
@@ -53,5 +54,9 @@ struct CaptionSet {
   std::vector<Match> matches;
 };
 FOVEA_API CaptionSet distinct_captions(std::span<const std::string> captions);
+
+// The same of any number of captions an image. Unless equal ones are merged, each is a text of its own and a right
+// answer for its own image alone, as in COCO's published scores (BLIP's train_retrieval.py).
+FOVEA_API CaptionSet caption_set(std::span<const std::vector<std::string>> captions, bool merge_equal);
 
 }  // namespace fovea::eval

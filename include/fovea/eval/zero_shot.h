@@ -36,8 +36,7 @@ struct ZeroShotSplit {
   ClassificationScores scores;
 };
 
-// {"step": 0, "eval": {"all": {"zero_shot": {"top1": ..., "top5": ..., "mean_per_class": ..., "pictures": ...,
-// "classes": {NAME: accuracy, ...}, "confusion": [[...], ...]}}}}
+// {"step": 0, "eval": {"all": {"zero_shot": SCORES}}}, with each split's scores as to_json gives them.
 FOVEA_API std::string zero_shot_line(std::span<const ZeroShotSplit> splits, std::span<const std::string> classes);
 
 }  // namespace fovea::eval

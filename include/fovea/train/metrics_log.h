@@ -24,8 +24,8 @@ using Figures = std::vector<std::pair<std::string, double>>;  // in the order th
 // {"step": 20, "loss": 3.1, "lr": 0.001}. Numbers that are not finite become null.
 FOVEA_API std::string training_line(std::int64_t step, const Figures& figures);
 
-// {"step": 20, "eval": {"test_style": {"i2t": {"r1": 28.0, "r5": ..., "r10": ..., "median_rank": 4, "queries": ...,
-// "candidates": ...}, "t2i": {...}}, ...}}
+// {"step": 20, "eval": {"test_style": {"i2t": {"r1": 28.0, "r5": ..., "r10": ..., "median_rank": 4, "mean_rank": ...,
+// "queries": ..., "candidates": ...}, "t2i": {...}}, ...}}
 FOVEA_API std::string evaluation_line(std::int64_t step, std::span<const SplitScores> splits);
 
 // Takes out of a file of such lines what a run resumed after `step` will write again: training lines of later steps,
