@@ -35,6 +35,7 @@ struct Options {
   data::DatasetOptions columns;
   std::string templates = "seven", classes;
   bool every_caption = false, keep_equal = false;
+  std::vector<std::string> languages;
   std::vector<std::string> train_splits, validation_splits;
   std::int64_t seed = 0;
   double c = 0, temperature = 0.07;
@@ -61,8 +62,7 @@ std::string percent(double value) { return format("%.1f", value); }
 
 // {"step": 0, "eval": {SPLIT: {TASK: scores}}}.
 std::string line_of(const std::string& split, const std::string& task, const Json& scores) {
-  return Json{{"step", 0}, {"eval", {{split, {{task, scores}}}}}}.dump(-1, ' ', false,
-                                                                       Json::error_handler_t::replace);
+  return Json{{"step", 0}, {"eval", {{split, {{task, scores}}}}}}.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 std::string name_of(const std::string& split) { return split.empty() ? "all" : split; }
@@ -101,6 +101,33 @@ std::vector<std::string> direction_row(const std::string& split, const char* nam
           std::to_string(s.candidates)};
 }
 
+// One split in each language: pictures are embedded once, and look for the texts in that language alone.
+std::vector<train::SplitScores> score_languages(const models::ClipFolder& clip, const Options& options) {
+  const data::ImageTextDataset dataset(options.data, options.columns);
+  const eval::ClipEncoder encoder{clip.model, clip.tokenizer, clip.transform};
+  const eval::EmbeddedPictures pictures = eval::embed_pictures(encoder, dataset.size(), [&](std::int64_t i) {
+    return image::read_image(dataset[i].image_path, {.alpha = clip.transform.alpha});
+  });
+  FOVEA_CHECK(!pictures.kept.empty(), "[evaluate] none of the ", dataset.size(),
+              " pictures could be read; the first: ", pictures.left_out.front().reason);
+  if (!pictures.left_out.empty()) log::warning(eval::left_out_message(pictures));
+  std::vector<train::SplitScores> scores;
+  for (const std::string& language : options.languages.empty() ? dataset.languages() : options.languages) {
+    std::vector<std::vector<std::string>> captions;
+    for (const std::int64_t i : pictures.kept) {
+      captions.push_back(dataset.texts_in(i, language));
+      for (std::string& caption : captions.back()) caption = text::clean(caption);
+    }
+    const eval::CaptionSet set = eval::caption_set(captions, !options.keep_equal);
+    if (set.texts.empty()) continue;
+    const eval::Retrieval r = eval::retrieval(pictures.rows, eval::embed_texts(encoder, set.texts), set.matches);
+    scores.push_back({name_of(options.columns.split) + "/" + language, r.i2t, r.t2i});
+  }
+  FOVEA_CHECK(!scores.empty(), "[evaluate] no text of a picture is in one of the languages ",
+              joined(options.languages));
+  return scores;
+}
+
 Outcome score_retrieval(const models::ClipFolder& clip, Options options) {
   data::DatasetOptions& columns = options.columns;
   if (options.splits.empty()) {
@@ -113,6 +140,10 @@ Outcome score_retrieval(const models::ClipFolder& clip, Options options) {
   std::vector<train::SplitScores> scores;
   for (const std::string& split : options.splits) {
     columns.split = split;
+    if (!options.languages.empty() || !columns.language_column.empty()) {
+      for (const train::SplitScores& s : score_languages(clip, options)) scores.push_back(s);
+      continue;
+    }
     const data::ImageTextDataset dataset(options.data, columns);
     const eval::Retrieval r = eval::clip_retrieval({clip.model, clip.tokenizer, clip.transform}, dataset, pairs);
     scores.push_back({name_of(split), r.i2t, r.t2i});
@@ -328,11 +359,11 @@ Outcome score_linear_probe(const models::ClipFolder& clip, Options options) {
     log::warning("the logistic regression has not converged after ", model.iterations, " iterations");
   const eval::ClassificationScores scores = classify(model, probe.test);
   Outcome outcome;
-  outcome.text = concat(probe.scored, "\n  ", first_words(scores, probe.classes.size()), "\n  ",
-                        format("C %.3g, %lld pictures learned from, features of %lld numbers", sweep.best,
-                               static_cast<long long>(probe.train.size()),
-                               static_cast<long long>(probe.train.rows.dim(1))),
-                        "\n\n", eval::to_text(eval::class_table(scores, probe.classes)));
+  outcome.text =
+      concat(probe.scored, "\n  ", first_words(scores, probe.classes.size()), "\n  ",
+             format("C %.3g, %lld pictures learned from, features of %lld numbers", sweep.best,
+                    static_cast<long long>(probe.train.size()), static_cast<long long>(probe.train.rows.dim(1))),
+             "\n\n", eval::to_text(eval::class_table(scores, probe.classes)));
   Json json = Json::parse(eval::to_json(scores, probe.classes));
   json["c"] = sweep.best;
   json["learned_from"] = probe.train.size();
@@ -340,7 +371,8 @@ Outcome score_linear_probe(const models::ClipFolder& clip, Options options) {
   for (const eval::SweepPoint& point : sweep.points)
     json["sweep"].push_back({{"c", point.c}, {"accuracy", point.accuracy}});
   outcome.line = line_of(probe.scored, "linear_probe", json);
-  outcome.page.facts = {{"C", format("%.3g", sweep.best)}, {"Pictures learned from", std::to_string(probe.train.size())}};
+  outcome.page.facts = {{"C", format("%.3g", sweep.best)},
+                        {"Pictures learned from", std::to_string(probe.train.size())}};
   show_classes(probe.scored, scores, probe.classes, outcome.page);
   if (!sweep.points.empty()) {
     outcome.page.tables.push_back(sweep_table(sweep));
@@ -358,14 +390,13 @@ Outcome score_knn(const models::ClipFolder& clip, Options options) {
     }
     if (options.ks.empty()) options.ks = {1};
   }
-  const auto scores =
-      eval::knn_scores(probe.train.rows, probe.train.labels, probe.test.rows, probe.test.labels,
-                       std::ssize(probe.classes), options.ks, options.temperature);
-  eval::ScoreTable table{"Nearest neighbours",
-                         {"k", "weighted top-1", "top-5", "majority top-1", "top-5"},
-                         {},
-                         concat("Percent of the pictures. Weighted: a neighbour of cosine s counts exp(s / ",
-                                options.temperature, ").")};
+  const auto scores = eval::knn_scores(probe.train.rows, probe.train.labels, probe.test.rows, probe.test.labels,
+                                       std::ssize(probe.classes), options.ks, options.temperature);
+  eval::ScoreTable table{
+      "Nearest neighbours",
+      {"k", "weighted top-1", "top-5", "majority top-1", "top-5"},
+      {},
+      concat("Percent of the pictures. Weighted: a neighbour of cosine s counts exp(s / ", options.temperature, ").")};
   Json json{{"temperature", options.temperature}, {"learned_from", probe.train.size()}};
   for (const eval::KnnScores& s : scores) {
     table.rows.push_back({std::to_string(s.k), percent(s.weighted.top1), percent(s.weighted.top5),
@@ -379,9 +410,8 @@ Outcome score_knn(const models::ClipFolder& clip, Options options) {
   outcome.line = line_of(probe.scored, "knn", json);
   outcome.page.facts = {{"Neighbours", std::to_string(probe.train.size())}};
   outcome.page.tables = {table};
-  const auto best = std::max_element(scores.begin(), scores.end(), [](const auto& a, const auto& b) {
-    return a.weighted.top1 < b.weighted.top1;
-  });
+  const auto best = std::max_element(scores.begin(), scores.end(),
+                                     [](const auto& a, const auto& b) { return a.weighted.top1 < b.weighted.top1; });
   show_classes(concat(probe.scored, ", k = ", best->k), best->weighted, probe.classes, outcome.page);
   return outcome;
 }
@@ -445,7 +475,9 @@ struct Comparison {
 
 Comparison compare(const SourcedRows& rows, const std::string& held_out, const std::set<std::string>& unseen) {
   std::map<std::string, std::pair<bool, bool>> sides;
-  const auto takes_part = [&](std::size_t i) { return rows.sources[i] == held_out || !unseen.contains(rows.sources[i]); };
+  const auto takes_part = [&](std::size_t i) {
+    return rows.sources[i] == held_out || !unseen.contains(rows.sources[i]);
+  };
   for (std::size_t i = 0; i < rows.paths.size(); ++i) {
     if (!takes_part(i)) continue;
     auto& [seen, out] = sides[rows.captions[i]];
@@ -473,8 +505,7 @@ std::vector<eval::SourcedAnswer> answer_zero_shot(const Comparison& comparison, 
   std::vector<eval::SourcedAnswer> answers = comparison.asked;
   const auto found =
       eval::top_k(gather(embedded, comparison.pictures), eval::embed_texts(encoder, comparison.captions), 1);
-  for (std::size_t i = 0; i < answers.size(); ++i)
-    answers[i].right = found[i].front().candidate == answers[i].group;
+  for (std::size_t i = 0; i < answers.size(); ++i) answers[i].right = found[i].front().candidate == answers[i].group;
   return answers;
 }
 
@@ -511,8 +542,8 @@ std::vector<eval::SourcedAnswer> answer_probe(const Comparison& comparison, cons
 // All pictures of the rows, none left out: answers are told by their rows.
 template <class Embed>
 Tensor embed_rows(const SourcedRows& rows, const models::ClipFolder& clip, Embed&& embed) {
-  const eval::EmbeddedPictures pictures = embed(
-      eval::ClipEncoder{clip.model, clip.tokenizer, clip.transform}, std::ssize(rows.paths), [&](std::int64_t i) {
+  const eval::EmbeddedPictures pictures =
+      embed(eval::ClipEncoder{clip.model, clip.tokenizer, clip.transform}, std::ssize(rows.paths), [&](std::int64_t i) {
         return image::read_image(rows.paths[static_cast<std::size_t>(i)], {.alpha = clip.transform.alpha});
       });
   FOVEA_CHECK(pictures.left_out.empty(), "[evaluate] a picture cannot be read: ", pictures.left_out.front().reason);
@@ -533,19 +564,23 @@ Outcome score_robustness(const models::ClipFolder& clip, Options options) {
     features.rows = embed_rows(rows, clip, eval::picture_features);
     for (const std::string& name : rows.classes) features.labels.push_back(classes.at(name));
   }
-  eval::ScoreTable table{"Sources never trained on",
-                         {"held out", "measure", "seen sources %", "held out %", "gap", "95 % ±", "captions", "pictures"},
-                         {},
-                         "Means over the captions for which both sides have pictures. Zero-shot: the picture's caption "
-                         "is the first of all these captions. Gap: percentage points; its interval is over captions."};
+  eval::ScoreTable table{
+      "Sources never trained on",
+      {"held out", "measure", "seen sources %", "held out %", "gap", "95 % ±", "captions", "pictures"},
+      {},
+      "Means over the captions for which both sides have pictures. Zero-shot: the picture's caption "
+      "is the first of all these captions. Gap: percentage points; its interval is over captions."};
   Json json = Json::object();
   const auto add = [&](const std::string& source, const char* measure, const eval::SourceGap& gap) {
     table.rows.push_back({source, measure, percent(gap.seen), percent(gap.held_out), percent(gap.gap),
                           percent(gap.interval), std::to_string(gap.groups),
                           concat(gap.seen_pictures, " + ", gap.held_out_pictures)});
-    json[source][measure] = {{"seen", gap.seen},         {"held_out", gap.held_out},
-                             {"gap", gap.gap},           {"interval", gap.interval},
-                             {"captions", gap.groups},   {"seen_pictures", gap.seen_pictures},
+    json[source][measure] = {{"seen", gap.seen},
+                             {"held_out", gap.held_out},
+                             {"gap", gap.gap},
+                             {"interval", gap.interval},
+                             {"captions", gap.groups},
+                             {"seen_pictures", gap.seen_pictures},
                              {"held_out_pictures", gap.held_out_pictures}};
   };
   for (const std::string& source : options.held_out) {
@@ -603,6 +638,16 @@ void add_options(CLI::App& app, Options& options) {
                "retrieval: all captions of a picture instead of the first; the best counts");
   app.add_flag("--keep-equal", options.keep_equal,
                "retrieval: equal captions of other pictures are wrong answers, as in COCO's published scores");
+  app.add_option("--languages", options.languages,
+                 "retrieval: scores for each language; names of columns with its texts, or values of --language-column")
+      ->type_name("NAME");
+  app.add_option("--language-column", options.columns.language_column,
+                 "column of the language of a row's texts; without --languages, each that occurs is scored")
+      ->type_name("NAME");
+  app.add_option("--join", options.columns.join, "second table, from the first one's folder, with more columns")
+      ->type_name("FILE");
+  app.add_option("--join-column", options.columns.join_column, "column by which both tables belong together")
+      ->type_name("NAME");
   app.add_option("--templates", options.templates,
                  "zero_shot: one (\"a photo of a {}.\"), seven (CLIP's subset), or a file with one a line")
       ->capture_default_str()
@@ -658,7 +703,9 @@ int main(int argc, char** argv) {
   try {
     if (threads > 0) set_num_threads(threads);
     options.columns.text_columns.clear();
-    for (const std::string& name : options.captions) options.columns.text_columns.push_back({name});
+    const bool by_column = !options.languages.empty() && options.columns.language_column.empty();
+    for (const std::string& name : by_column ? options.languages : options.captions)
+      options.columns.text_columns.push_back({name});
     const Task& task =
         *std::find_if(std::begin(tasks), std::end(tasks), [&](const Task& t) { return options.task == t.name; });
     Outcome outcome = task.score(models::load_clip(options.model), options);

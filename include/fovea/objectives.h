@@ -2,6 +2,7 @@
 #pragma once
 
 #include "fovea/objectives/any_objective.h"
+#include "fovea/objectives/bag_of_words.h"
 #include "fovea/objectives/embeddings.h"
 #include "fovea/objectives/gradient_cache.h"
 #include "fovea/objectives/info_nce.h"

@@ -3,6 +3,7 @@
 
 #include "fovea/train/checkpoint.h"
 #include "fovea/train/clip_task.h"
+#include "fovea/train/comparison.h"
 #include "fovea/train/config.h"
 #include "fovea/train/flags.h"
 #include "fovea/train/meters.h"

@@ -156,8 +156,8 @@ std::string svg_path(const Curve& curve, std::size_t color, const Axis& x, const
   for (const Point& point : curve.points) {
     if (!drawable(point) || !(point.low < point.high)) continue;
     const double at = x_of(x, point.x), low = y_of(y, point.low), high = y_of(y, point.high);
-    bars += concat('M', fixed(at, 1), ' ', fixed(low, 1), 'V', fixed(high, 1), 'M', fixed(at - 4, 1), ' ', fixed(low, 1),
-                   "h8M", fixed(at - 4, 1), ' ', fixed(high, 1), "h8");
+    bars += concat('M', fixed(at, 1), ' ', fixed(low, 1), 'V', fixed(high, 1), 'M', fixed(at - 4, 1), ' ',
+                   fixed(low, 1), "h8M", fixed(at - 4, 1), ' ', fixed(high, 1), "h8");
   }
   const std::string of_color = concat("c", color, curve.faint ? " faint" : "");
   if (!bars.empty()) bars = concat("<path class=\"curve bar ", of_color, "\" d=\"", bars, "\"/>\n");
@@ -249,15 +249,17 @@ std::string svg_document(const std::string& title, const std::vector<Curve>& cur
     names += concat("<line class=\"curve c", i, "\" x1=\"", left, "\" y1=\"", below - 4, "\" x2=\"", left + 16,
                     "\" y2=\"", below - 4, "\"/>", svg_text(left + 22, below, "start", escape(some[i].name)));
   }
-  if (!note.empty()) names += concat("<text class=\"small\" x=\"", left, "\" y=\"", below, "\">", escape(note), "</text>\n");
+  if (!note.empty())
+    names += concat("<text class=\"small\" x=\"", left, "\" y=\"", below, "\">", escape(note), "</text>\n");
   const std::string light = std::string(chart_style).substr(0, std::string(chart_style).find("@media"));
-  return concat("<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"chart\" viewBox=\"0 0 ", width, " ", below + line / 2,
-                "\" width=\"", 1.5 * width, "\" role=\"img\" aria-label=\"", escape(title), "\">\n<style>", light,
-                ".chart { --soft: #596070; --line: #dfe2e8; font: 12px system-ui, \"DejaVu Sans\", sans-serif; }\n"
-                ".chart .title { font-size: 14px; font-weight: 600; fill: #1b1e24; } .chart .small { font-size: 10px; }\n"
-                "</style>\n<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n<text class=\"title\" x=\"12\" y=\"18\">",
-                escape(title), "</text>\n<g transform=\"translate(0 ", head, ")\">\n", svg_body(some, axes), "</g>\n", names,
-                "</svg>\n");
+  return concat(
+      "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"chart\" viewBox=\"0 0 ", width, " ", below + line / 2,
+      "\" width=\"", 1.5 * width, "\" role=\"img\" aria-label=\"", escape(title), "\">\n<style>", light,
+      ".chart { --soft: #596070; --line: #dfe2e8; font: 12px system-ui, \"DejaVu Sans\", sans-serif; }\n"
+      ".chart .title { font-size: 14px; font-weight: 600; fill: #1b1e24; } .chart .small { font-size: 10px; }\n"
+      "</style>\n<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n<text class=\"title\" x=\"12\" y=\"18\">",
+      escape(title), "</text>\n<g transform=\"translate(0 ", head, ")\">\n", svg_body(some, axes), "</g>\n", names,
+      "</svg>\n");
 }
 
 }  // namespace fovea::eval::detail

@@ -7,8 +7,8 @@
 namespace fovea::eval::detail {
 
 struct Point {
-  double x = 0, y = 0;           // a y that was not finite is NaN
-  double low = y, high = y;      // an interval around y, drawn as a bar
+  double x = 0, y = 0;       // a y that was not finite is NaN
+  double low = y, high = y;  // an interval around y, drawn as a bar
 };
 
 struct Curve {

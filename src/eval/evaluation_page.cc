@@ -30,8 +30,8 @@ bool is_figure(const std::string& text) {
 }
 
 bool holds_figures(const ScoreTable& table, std::size_t column) {
-  return column > 0 && std::all_of(table.rows.begin(), table.rows.end(),
-                                   [&](const auto& row) { return is_figure(row.at(column)); });
+  return column > 0 &&
+         std::all_of(table.rows.begin(), table.rows.end(), [&](const auto& row) { return is_figure(row.at(column)); });
 }
 
 std::string padded(const std::string& text, std::size_t width, bool to_the_right) {
@@ -95,24 +95,27 @@ std::string confusion_section(const EvaluationPage::Confusion& confusion) {
       if (counts[c] == 0) continue;
       const double x = margin + side * static_cast<double>(c);
       const double share = static_cast<double>(counts[c]) / static_cast<double>(total);
-      cells += svg_rect(c == row ? "right-cell" : "wrong-cell", x, y, side, 0.08 + 0.92 * share,
-                        concat(confusion.classes[row], c == row ? " is right: " : concat(" taken for ", confusion.classes[c], ": "),
-                               counts[c], " of ", total));
+      cells += svg_rect(
+          c == row ? "right-cell" : "wrong-cell", x, y, side, 0.08 + 0.92 * share,
+          concat(confusion.classes[row], c == row ? " is right: " : concat(" taken for ", confusion.classes[c], ": "),
+                 counts[c], " of ", total));
       if (counted)
-        cells += concat("<text class=\"count\" x=\"", fixed(x + side / 2, 1), "\" y=\"", fixed(y + side / 2 + 3, 1), "\">",
-                        counts[c], "</text>\n");
+        cells += concat("<text class=\"count\" x=\"", fixed(x + side / 2, 1), "\" y=\"", fixed(y + side / 2 + 3, 1),
+                        "\">", counts[c], "</text>\n");
     }
     if (!named) continue;
     const std::string name = escape(confusion.classes[row]);
     const double middle = margin + side * static_cast<double>(row) + side / 2 + 4;
-    names += concat("<text x=\"", margin - 6, "\" y=\"", fixed(middle, 1), "\" text-anchor=\"end\">", name, "</text>\n");
-    names += concat("<text transform=\"translate(", fixed(middle, 1), " ", margin - 6, ") rotate(-60)\">", name, "</text>\n");
+    names +=
+        concat("<text x=\"", margin - 6, "\" y=\"", fixed(middle, 1), "\" text-anchor=\"end\">", name, "</text>\n");
+    names += concat("<text transform=\"translate(", fixed(middle, 1), " ", margin - 6, ") rotate(-60)\">", name,
+                    "</text>\n");
   }
   const double whole = margin + extent + (named ? 60 : 8);
   return concat("<h2>", escape(confusion.title), "</h2>\n<div class=\"wide card\"><svg class=\"matrix\" viewBox=\"0 0 ",
                 fixed(whole, 1), " ", fixed(margin + extent + 8, 1),
-                "\" role=\"img\" aria-label=\"Confusion matrix\">\n<rect class=\"frame\" x=\"", margin, "\" y=\"", margin,
-                "\" width=\"", fixed(extent, 1), "\" height=\"", fixed(extent, 1), "\"/>\n", cells, names,
+                "\" role=\"img\" aria-label=\"Confusion matrix\">\n<rect class=\"frame\" x=\"", margin, "\" y=\"",
+                margin, "\" width=\"", fixed(extent, 1), "\" height=\"", fixed(extent, 1), "\"/>\n", cells, names,
                 "</svg></div>\n<p class=\"note\">Row: the right class; column: the answer. Shade: share of the row's "
                 "pictures.</p>\n");
 }

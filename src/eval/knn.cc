@@ -55,8 +55,8 @@ ClassificationScores vote(const std::vector<std::vector<Hit>>& neighbours, Index
 std::vector<KnnScores> knn_scores(const Tensor& known, std::span<const Index> known_labels, const Tensor& queries,
                                   std::span<const Index> labels, Index classes, std::span<const Index> ks,
                                   double temperature) {
-  FOVEA_CHECK(known.rank() == 2 && known.dim(0) == std::ssize(known_labels), "[knn] known pictures are ",
-              known.shape(), ", with ", known_labels.size(), " labels");
+  FOVEA_CHECK(known.rank() == 2 && known.dim(0) == std::ssize(known_labels), "[knn] known pictures are ", known.shape(),
+              ", with ", known_labels.size(), " labels");
   FOVEA_CHECK(temperature > 0, "[knn] temperature is ", temperature, ", expected a number above 0");
   for (const Index label : known_labels)
     FOVEA_CHECK(label >= 0 && label < classes, "[knn] a label is ", label, ", but there are ", classes, " classes");

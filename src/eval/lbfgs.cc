@@ -112,9 +112,7 @@ std::optional<Point> search(Line& line, const Point& start, double first_step, d
       low = p;
     }
     if (bracketed && std::abs(other.t - low.t) <= 1e-14 * std::max(other.t, low.t)) break;
-    t = !bracketed                     ? 2 * t
-        : std::isfinite(other.value) ? cubic_minimum(low, other)
-                                     : low.t + (other.t - low.t) / 2;
+    t = !bracketed ? 2 * t : std::isfinite(other.value) ? cubic_minimum(low, other) : low.t + (other.t - low.t) / 2;
   }
   if (low.t == 0) return std::nullopt;
   return line(low.t);

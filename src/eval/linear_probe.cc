@@ -93,8 +93,9 @@ LogisticRegression make_model(const Problem& problem, const std::vector<double>&
 }
 
 Problem make_problem(const Tensor& features, std::span<const Index> labels, Index classes) {
-  FOVEA_CHECK(features.rank() == 2 && features.dim(0) > 0 && (features.dtype() == DType::f32 || features.dtype() == DType::f64),
-              "[linear_probe] features are ", features.dtype(), " ", features.shape(), ", expected f32 or f64 (N, D)");
+  FOVEA_CHECK(
+      features.rank() == 2 && features.dim(0) > 0 && (features.dtype() == DType::f32 || features.dtype() == DType::f64),
+      "[linear_probe] features are ", features.dtype(), " ", features.shape(), ", expected f32 or f64 (N, D)");
   FOVEA_CHECK(std::ssize(labels) == features.dim(0), "[linear_probe] ", features.dim(0), " rows of features and ",
               labels.size(), " labels");
   for (const Index label : labels)

@@ -25,7 +25,8 @@ std::string picture(const std::string& path, std::string_view alt);
 using Facts = std::vector<std::pair<std::string, std::string>>;  // label and value
 std::string fact_list(const Facts& facts);
 
-// A whole page. `style` is added to what all pages share: colours for light and dark, headings, tables, facts, pictures.
+// A whole page. `style` is added to what all pages share: colours for light and dark, headings, tables, facts,
+// pictures.
 std::string page(const std::string& title, std::string_view style, std::string_view body);
 
 }  // namespace fovea::eval::detail

@@ -91,8 +91,13 @@ RetrievalScores summarize(std::vector<Index> ranks, Index candidates) {
   const Index middle = ranks[(ranks.size() - 1) / 2] + ranks[ranks.size() / 2];
   const auto count = static_cast<double>(ranks.size());
   const double mean = static_cast<double>(std::accumulate(ranks.begin(), ranks.end(), Index{0})) / count;
-  return {percent_within(1), percent_within(5), percent_within(10), middle / 2, static_cast<Index>(ranks.size()),
-          candidates,        mean};
+  return {percent_within(1),
+          percent_within(5),
+          percent_within(10),
+          middle / 2,
+          static_cast<Index>(ranks.size()),
+          candidates,
+          mean};
 }
 
 void check_embeddings(const Tensor& x, const char* name) {

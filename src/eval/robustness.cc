@@ -17,7 +17,8 @@ SourceGap source_gap(std::span<const SourcedAnswer> answers) {
     ++side.pictures;
     side.right += answer.right;
   }
-  std::erase_if(groups, [](const auto& group) { return group.second[0].pictures == 0 || group.second[1].pictures == 0; });
+  std::erase_if(groups,
+                [](const auto& group) { return group.second[0].pictures == 0 || group.second[1].pictures == 0; });
   SourceGap result;
   result.groups = std::ssize(groups);
   if (groups.empty()) return result;

@@ -12,6 +12,7 @@
 #include "fovea/eval/clip_retrieval.h"
 #include "fovea/models/clip_folder.h"
 #include "fovea/models/presets.h"
+#include "fovea/objectives/bag_of_words.h"
 #include "fovea/objectives/gradient_cache.h"
 #include "fovea/objectives/info_nce.h"
 #include "fovea/objectives/sigmoid.h"
@@ -213,23 +214,27 @@ void freeze_as_configured(const TrainConfig& config, models::ClipModel& model) {
   nn::freeze(nn::collect(model), config.freeze);
 }
 
-objectives::AnyFeatureObjective make_objective(const ObjectiveConfig& config) {
+std::optional<objectives::AnyFeatureObjective> make_objective(const ObjectiveConfig& config) {
   if (config.name == "info_nce") return objectives::InfoNce{config.label_smoothing, config.sum_directions};
-  FOVEA_CHECK(config.name == "sigmoid", "[train] no objective is called \"", config.name,
-              "\", expected info_nce or sigmoid");
+  FOVEA_CHECK(config.name == "sigmoid" || config.name == "bag_of_words", "[train] no objective is called \"",
+              config.name, "\", expected info_nce, sigmoid or bag_of_words");
   FOVEA_CHECK(config.label_smoothing == 0 && !config.sum_directions,
               "[train] objective.label_smoothing and objective.sum_directions belong to info_nce, objective.name is ",
               config.name);
+  if (config.name == "bag_of_words") return {};
   return objectives::Sigmoid{};
 }
 
-ClipTask::ClipTask(const Config& config, objectives::AnyFeatureObjective objective)
+ClipTask::ClipTask(const Config& config, std::optional<objectives::AnyFeatureObjective> objective)
     : config_(with_split_names(config)),
       weights_loaded_(!model_folder(config).empty()),
       clip_(configured_clip(config)),
       parameters_(nn::collect(clip_.model)),
       objective_(std::move(objective)),
       encoder_(std::make_unique<CaptionEncoder>(clip_.tokenizer, models::TextTower::context(clip_.model.config.text))) {
+  FOVEA_CHECK(objective_ || std::holds_alternative<models::Cbow>(clip_.model.text_model.tower),
+              "[train] the objective bag_of_words learns a vector for each word, which a text tower of type cbow has\n"
+              "hint: set model.text.type=cbow, or take a preset such as small-resnet-cbow");
   nn::name_parameters(parameters_);
   set_rates(config);
   data::LoaderOptions options;
@@ -305,12 +310,25 @@ objectives::Embeddings ClipTask::embed(const data::Batch& batch, const nn::Ctx& 
   return clip_.model.embed(batch, ctx);
 }
 
+// What a word's vector predicts is what the text tower averages, so that the model is scored like any other.
+objectives::Loss ClipTask::predict_words(const data::Batch& batch, const nn::Ctx& ctx) const {
+  const models::ClipModel& model = clip_.model;
+  const auto& tower = std::get<models::Cbow>(model.text_model.tower);
+  const Var vectors = tower.token_embedding.weight();
+  const models::InnerTokens words = models::drop_special_tokens(batch.tokens, batch.text);
+  const Var image = features_ ? model.project_image(Var(batch.image_features.to(model.dtype())), ctx)
+                              : model.encode_image(batch.normalized_images(model.dtype()), ctx);
+  return objectives::BagOfWords{}(image, model.text_projection ? (*model.text_projection)(vectors, ctx) : vectors,
+                                  words.ids, words.layout);
+}
+
 objectives::Loss ClipTask::loss(const data::Batch& batch, const nn::Ctx& ctx) {
-  return objective_(embed(features_ ? with_features(batch, ctx) : batch, ctx), ctx);
+  const data::Batch full = features_ ? with_features(batch, ctx) : batch;
+  return objective_ ? (*objective_)(embed(full, ctx), ctx) : predict_words(full, ctx);
 }
 
 objectives::Loss ClipTask::backward(std::span<const data::Batch> micro_batches, const nn::Ctx& ctx) {
-  if (micro_batches.size() == 1) return Task::backward(micro_batches, ctx);
+  if (micro_batches.size() == 1 || !objective_) return Task::backward(micro_batches, ctx);
   std::vector<data::Batch> full;  // features are computed once, though batches are encoded twice
   if (features_) {
     for (const data::Batch& batch : micro_batches) full.push_back(with_features(batch, ctx));
@@ -319,13 +337,15 @@ objectives::Loss ClipTask::backward(std::span<const data::Batch> micro_batches, 
   const auto encode = [&](std::int64_t j, const nn::Ctx& pass) {
     return embed(micro_batches[static_cast<std::size_t>(j)], pass);
   };
-  return objectives::backward_with_gradient_cache(static_cast<std::int64_t>(micro_batches.size()), encode, objective_,
+  return objectives::backward_with_gradient_cache(static_cast<std::int64_t>(micro_batches.size()), encode, *objective_,
                                                   ctx);
 }
 
 double ClipTask::expected_first_loss(std::int64_t samples) const {
   if (weights_loaded_) return Task::expected_first_loss(samples);
-  return objective_.expected_first_loss(samples, clip_.model.embeddings({}, {}));
+  if (!objective_)  // every word is as likely as any other
+    return std::log(static_cast<double>(models::TextTower::vocabulary(clip_.model.config.text)));
+  return objective_->expected_first_loss(samples, clip_.model.embeddings({}, {}));
 }
 
 void ClipTask::after_step() {

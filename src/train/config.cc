@@ -66,7 +66,7 @@ void fields(DataConfig& c, auto&& f) {
   f("transform", RawJson{c.transform}, any);
 }
 void fields(ObjectiveConfig& c, auto&& f) {
-  f("name", Choice{c.name, {"info_nce", "sigmoid"}}, any);
+  f("name", Choice{c.name, {"info_nce", "sigmoid", "bag_of_words"}}, any);
   f("label_smoothing", c.label_smoothing, below_one);
   f("sum_directions", c.sum_directions, any);
   f("init_logit_scale", c.init_logit_scale, any);

@@ -19,9 +19,13 @@ using Json = nlohmann::ordered_json;
 std::string to_line(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
 Json to_json(const eval::RetrievalScores& scores) {
-  return {{"r1", scores.r1},           {"r5", scores.r5},
-          {"r10", scores.r10},         {"median_rank", scores.median_rank},
-          {"mean_rank", scores.mean_rank}, {"queries", scores.queries}, {"candidates", scores.candidates}};
+  return {{"r1", scores.r1},
+          {"r5", scores.r5},
+          {"r10", scores.r10},
+          {"median_rank", scores.median_rank},
+          {"mean_rank", scores.mean_rank},
+          {"queries", scores.queries},
+          {"candidates", scores.candidates}};
 }
 
 void drop_incomplete_line(const std::string& path) {

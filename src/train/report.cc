@@ -127,8 +127,8 @@ std::string loss_chart(const std::vector<Point>& losses) {
     curves.push_back({"as logged", losses, true});
   }
   return line_chart("Loss", curves,
-                            concat("From ", fixed(losses.front().y, 3), " to ", fixed(losses.back().y, 3), " over ",
-                                   format_count(std::llround(losses.back().x)), " steps."));
+                    concat("From ", fixed(losses.front().y, 3), " to ", fixed(losses.back().y, 3), " over ",
+                           format_count(std::llround(losses.back().x)), " steps."));
 }
 
 // One chart for the named figures that the run logged; nothing when it logged none.
@@ -153,9 +153,9 @@ std::string recall_chart(const Metrics& metrics) {
     }
   }
   return line_chart("R@1 image → text, percent", curves,
-                            curves.size() > eval::detail::max_curves
-                                ? concat("The first ", eval::detail::max_curves, " of ", curves.size(), " splits.")
-                                : "");
+                    curves.size() > eval::detail::max_curves
+                        ? concat("The first ", eval::detail::max_curves, " of ", curves.size(), " splits.")
+                        : "");
 }
 
 std::string charts(const Metrics& metrics) {
@@ -195,11 +195,12 @@ std::string format_count(long long count) {
 void write_report(const std::string& run_folder, const std::string& title, const Facts& facts,
                   const eval::RetrievalExamples& examples) {
   const Metrics metrics = read_metrics(run_folder + "/metrics.jsonl");
-  io::write_file(run_folder + "/report.html",
-                 eval::detail::page(title, concat(report_style, eval::detail::chart_style, detail::examples_style),
-                                    concat(eval::detail::fact_list(facts), "<h2>Scores</h2>\n", score_table(latest_scores(metrics)),
-                                           "<h2>Training</h2>\n", charts(metrics), detail::examples_section(examples),
-                                           config_section(run_folder + "/config.json"))));
+  io::write_file(
+      run_folder + "/report.html",
+      eval::detail::page(title, concat(report_style, eval::detail::chart_style, detail::examples_style),
+                         concat(eval::detail::fact_list(facts), "<h2>Scores</h2>\n",
+                                score_table(latest_scores(metrics)), "<h2>Training</h2>\n", charts(metrics),
+                                detail::examples_section(examples), config_section(run_folder + "/config.json"))));
 }
 
 }  // namespace fovea::train

@@ -262,7 +262,8 @@ TEST(Loader, KeepsEqualCaptionsApart) {
   options.batch_size = 2;
   options.distinct_batches = 2;
   Loader loader(dataset, small_augmented(), &encoder, options);
-  ASSERT_EQ(loader.batches_per_epoch(), 2);  // two groups of four have 2 + 2 + 1 + 1 + 1 places for these captions, not 8
+  ASSERT_EQ(loader.batches_per_epoch(),
+            2);  // two groups of four have 2 + 2 + 1 + 1 + 1 places for these captions, not 8
   options.distinct_batches = 1;
   Loader single(dataset, small_augmented(), &encoder, options);
   ASSERT_EQ(single.batches_per_epoch(), 5);
@@ -288,8 +289,9 @@ TEST(Loader, KeepsEqualCaptionsApart) {
   EXPECT_EQ(met.size(), 10u);  // none is left out for good
 
   options.batch_size = 6;
-  EXPECT_NE(error_of([&] { Loader(dataset, small_augmented(), &encoder, options); }).find(
-                "6 samples with different captions are to be used together, but the 10 samples have 5\nhint: "),
+  EXPECT_NE(error_of([&] {
+              Loader(dataset, small_augmented(), &encoder, options);
+            }).find("6 samples with different captions are to be used together, but the 10 samples have 5\nhint: "),
             std::string::npos);
   options.shuffle = false;
   EXPECT_NE(error_of([&] { Loader(dataset, small_augmented(), &encoder, options); }).find("in random order"),

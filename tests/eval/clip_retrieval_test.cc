@@ -11,6 +11,7 @@
 #include "fovea/image/decode.h"
 #include "fovea/models/presets.h"
 #include "fovea/tensor/factory.h"
+#include "fovea/tensor/reduce.h"
 
 namespace fovea::eval {
 namespace {
@@ -119,6 +120,39 @@ TEST_F(ClipRetrieval, RanksWhatTheModelEmbeds) {
     EXPECT_NEAR(scores.i2t.r1, recall(i2t, texts_of, 1), 1e-9);
     EXPECT_NEAR(scores.t2i.r1, recall(t2i, images_of, 1), 1e-9);
     EXPECT_NEAR(scores.t2i.r5, recall(t2i, images_of, 5), 1e-9);
+  }
+}
+
+TEST_F(ClipRetrieval, EveryCaptionCanTakePart) {
+  const models::ClipModel model = make_model();
+  const ClipEncoder encoder{model, tokenizer_, transform_, 3};
+  data::DatasetOptions options;
+  options.text_columns = {{"caption"}, {"keywords"}};
+  options.split = "test";
+  const data::ImageTextDataset dataset(data_.path(), options);
+  const EmbeddedPairs first = embed_pairs(encoder, dataset);
+  EXPECT_EQ(first.captions.size(), 8u);
+  PairOptions every;
+  every.every_caption = true;
+  const EmbeddedPairs all = embed_pairs(encoder, dataset, every);
+  EXPECT_EQ(all.captions.size(), 16u);  // "red left" and "red, left": none is equal to another
+  EXPECT_EQ(all.matches.size(), 16u);
+  EXPECT_EQ(count_different_bits(all.images, first.images), 0);
+}
+
+// A tower that does not end in the joint space: its features times the projection are the embeddings.
+TEST_F(ClipRetrieval, FeaturesComeBeforeTheProjection) {
+  const models::ClipModel model = make_model();
+  const ClipEncoder encoder{model, tokenizer_, transform_, 3};
+  const auto read = [&](std::int64_t i) {
+    return image::read_image(data_.path() + (i == 0 ? "/red_rows.png" : "/blue_rows.png"));
+  };
+  const Tensor features = picture_features(encoder, 2, read).rows, embedded = embed_pictures(encoder, 2, read).rows;
+  ASSERT_EQ(features.shape(), Shape({2, 32}));
+  const Tensor projected = model.project_image(features, {}).value();
+  for (std::int64_t row = 0; row < 2; ++row) {
+    const auto expected = unit(projected.rows(row, row + 1)), ours = unit(embedded.rows(row, row + 1));
+    for (std::size_t e = 0; e < expected.size(); ++e) EXPECT_NEAR(ours[e], expected[e], 1e-5);
   }
 }
 

@@ -54,13 +54,21 @@ TEST(Knn, RefusesWhatDoesNotFit) {
   const Tensor x = ones({2, 2});
   const std::vector<std::int64_t> none{}, three{3}, one{1};
   EXPECT_TRUE(knn_scores(x, Labels{0, 0}, x, Labels{0, 0}, 1, none).empty());
-  EXPECT_NE(error_of([&] { knn_scores(x, Labels{0, 0}, x, Labels{0, 0}, 1, three); }).find("k is 3, expected 1 to 2"),
+  EXPECT_NE(error_of([&] {
+              knn_scores(x, Labels{0, 0}, x, Labels{0, 0}, 1, three);
+            }).find("k is 3, expected 1 to 2"),
             std::string::npos);
-  EXPECT_NE(error_of([&] { knn_scores(x, Labels{0}, x, Labels{0, 0}, 1, one); }).find("with 1 labels"),
+  EXPECT_NE(error_of([&] {
+              knn_scores(x, Labels{0}, x, Labels{0, 0}, 1, one);
+            }).find("with 1 labels"),
             std::string::npos);
-  EXPECT_NE(error_of([&] { knn_scores(x, Labels{0, 4}, x, Labels{0, 0}, 1, one); }).find("a label is 4"),
+  EXPECT_NE(error_of([&] {
+              knn_scores(x, Labels{0, 4}, x, Labels{0, 0}, 1, one);
+            }).find("a label is 4"),
             std::string::npos);
-  EXPECT_NE(error_of([&] { knn_scores(x, Labels{0, 0}, x, Labels{0, 0}, 1, one, 0); }).find("temperature is 0"),
+  EXPECT_NE(error_of([&] {
+              knn_scores(x, Labels{0, 0}, x, Labels{0, 0}, 1, one, 0);
+            }).find("temperature is 0"),
             std::string::npos);
 }
 

@@ -106,10 +106,14 @@ TEST(LinearProbe, SweepFindsTheBestOfItsGrid) {
 
 TEST(LinearProbe, RefusesWhatDoesNotFit) {
   const Tensor x = ones({3, 2});
-  EXPECT_NE(error_of([&] { fit_logistic_regression(x, Labels{0, 1}, 2); }).find("3 rows of features and 2 labels"),
+  EXPECT_NE(error_of([&] {
+              fit_logistic_regression(x, Labels{0, 1}, 2);
+            }).find("3 rows of features and 2 labels"),
             std::string::npos);
   EXPECT_NE(error_of([&] { fit_logistic_regression(x, Labels{0, 1, 2}, 2); }).find("a label is 2"), std::string::npos);
-  EXPECT_NE(error_of([&] { fit_logistic_regression(x, Labels{1, 1, 1}, 2); }).find("all 3 rows are of one class"),
+  EXPECT_NE(error_of([&] {
+              fit_logistic_regression(x, Labels{1, 1, 1}, 2);
+            }).find("all 3 rows are of one class"),
             std::string::npos);
   EXPECT_NE(error_of([&] {
               fit_logistic_regression(full({3, 2}, NAN), Labels{0, 1, 1}, 2);

@@ -159,6 +159,24 @@ TEST(Retrieval, RecallCountsRanksUpToK) {
   EXPECT_EQ(scores.median_rank, 10);  // between 10 and 11
 }
 
+TEST(Retrieval, SeveralCaptionsAnImage) {
+  const std::vector<std::vector<std::string>> captions{{"a dog", "a pet"}, {}, {"a cat", "a pet", "a cat"}};
+  const CaptionSet merged = caption_set(captions, true);
+  EXPECT_EQ(merged.texts, (std::vector<std::string>{"a dog", "a pet", "a cat"}));
+  EXPECT_EQ(merged.matches, (std::vector<Match>{{0, 0}, {0, 1}, {2, 2}, {2, 1}}));
+  const CaptionSet each = caption_set(captions, false);
+  EXPECT_EQ(each.texts, (std::vector<std::string>{"a dog", "a pet", "a cat", "a pet", "a cat"}));
+  EXPECT_EQ(each.matches, (std::vector<Match>{{0, 0}, {0, 1}, {2, 2}, {2, 3}, {2, 4}}));
+
+  // An image's rank is the best of its captions; each caption looks for its one image.
+  const Retrieval result = retrieval(column({1, 0.5f}), column({0.1f, 0.9f, 0.5f, 0.2f}),
+                                     std::vector<Match>{{0, 0}, {0, 1}, {1, 2}, {1, 3}});
+  EXPECT_EQ(result.i2t.r1, 50);  // ranks 1 and 2
+  EXPECT_EQ(result.i2t.mean_rank, 1.5);
+  EXPECT_EQ(result.t2i.queries, 4);
+  EXPECT_EQ(result.t2i.mean_rank, 1.5);  // 1, 1, 2, 2
+}
+
 TEST(Retrieval, NanRanksLast) {
   EXPECT_EQ(rank_of(column({NAN, 0.5f, -0.5f}), {0}), 3);
   EXPECT_EQ(rank_of(column({NAN, 0.5f, -0.5f}), {1}), 1);

@@ -9,8 +9,8 @@ namespace {
 
 TEST(Robustness, ComparesGroupByGroup) {
   // Group 1: seen 1 of 2, held out 0 of 1. Group 2: seen 1 of 1, held out 1 of 1. Groups 3, 4 have one side only.
-  const std::vector<SourcedAnswer> answers{{1, false, true},  {1, false, false}, {1, true, false}, {2, false, true},
-                                           {2, true, true},   {3, true, true},   {4, false, false}};
+  const std::vector<SourcedAnswer> answers{{1, false, true}, {1, false, false}, {1, true, false}, {2, false, true},
+                                           {2, true, true},  {3, true, true},   {4, false, false}};
   const SourceGap gap = source_gap(answers);
   EXPECT_EQ(gap.groups, 2);
   EXPECT_EQ(gap.seen_pictures, 3);

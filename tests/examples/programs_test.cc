@@ -299,6 +299,67 @@ TEST_F(Programs, EvaluateScoresZeroShot) {
   expect_refused(evaluate({"--data", folder_ / "classes", "--templates", "sevn"}), "sevn");
 }
 
+// Pictures by class, of two sources: the folder holds those of "train" and "more".
+TEST_F(Programs, EvaluateProbesAndPages) {
+  ASSERT_EQ(train({"--output", folder_ / "run"}).exit_code, 0);
+  const auto evaluate = [&](const std::string& task, std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), {"--model", folder_ / "run/model", "--task", task, "--threads", "1"});
+    return run("evaluate", arguments);
+  };
+  const std::string page = folder_ / "page.html", line = folder_ / "scores.json";
+  const std::vector<std::string> fashion{"--data", "data/fashion_mnist_1k", "--html", page, "--json", line};
+  const Outcome probe = evaluate("linear_probe", fashion);
+  ASSERT_EQ(probe.exit_code, 0) << probe.errors;
+  EXPECT_TRUE(contains(probe.output, "(500 pictures, 10 classes, chance 10.0)")) << probe.output;
+  EXPECT_TRUE(contains(io::read_file(page), "Regularisation"));
+  EXPECT_TRUE(contains(io::read_file(page), " taken for "));
+  const Json scores = Json::parse(io::read_file(line))["eval"]["all, a half"]["linear_probe"];
+  EXPECT_GT(scores["top1"], 30.0);
+  EXPECT_EQ(scores["learned_from"], 500);
+  EXPECT_GE(scores["sweep"].size(), 11u);
+  const Outcome nearest = evaluate("knn", fashion);
+  ASSERT_EQ(nearest.exit_code, 0) << nearest.errors;
+  EXPECT_GT(Json::parse(io::read_file(line))["eval"]["all, a half"]["knn"]["20"]["weighted"]["top1"], 30.0);
+
+  std::string table = "image\tsplit\tcaption\tcolour\tsource\tde\n";
+  for (const char* colour : {"red", "green", "blue", "yellow"}) {
+    for (const char* pattern : {"rows", "columns", "top", "left"})
+      table += concat(data_.path(), "/", colour, "_", pattern, ".png\t", pattern[0] == 'l' ? "test" : "train", "\t",
+                      colour, "\t", colour, "\t", pattern[0] == 'l' ? "new" : "old", "\t", colour, "e\n");
+  }
+  const std::string sources = folder_.write("sources.tsv", table);
+  const Outcome gap = evaluate("robustness", {"--data", sources, "--json"});
+  ASSERT_EQ(gap.exit_code, 0) << gap.errors;
+  const Json zero_shot = Json::parse(gap.output)["eval"]["all"]["robustness"]["new"]["zero_shot"];
+  EXPECT_EQ(zero_shot["captions"], 4);
+  EXPECT_EQ(zero_shot["seen_pictures"], 12);
+  EXPECT_EQ(zero_shot["held_out_pictures"], 4);
+  expect_refused(evaluate("robustness", {"--data", sources, "--train-split", "train", "test"}),
+                 "every source has pictures of split train, test");
+  const Outcome colours = evaluate("linear_probe", {"--data", sources, "--train-split", "train", "--val-split", "train",
+                                                    "--split", "test", "--c", "1", "--html", page});
+  ASSERT_EQ(colours.exit_code, 0) << colours.errors;
+  EXPECT_TRUE(contains(colours.output, "(4 pictures, 4 classes, chance 25.0)")) << colours.output;
+
+  const Outcome german =
+      evaluate("retrieval", {"--data", sources, "--split", "test", "--languages", "de", "caption", "--json"});
+  ASSERT_EQ(german.exit_code, 0) << german.errors;
+  EXPECT_EQ(Json::parse(german.output)["eval"]["test/de"]["i2t"]["candidates"], 4);
+  EXPECT_EQ(Json::parse(german.output)["eval"]["test/caption"]["t2i"]["queries"], 4);
+  const Outcome every = evaluate("retrieval", {"--data", sources, "--split", "train", "--caption-column", "caption",
+                                               "de", "--every-caption", "--keep-equal", "--json"});
+  ASSERT_EQ(every.exit_code, 0) << every.errors;
+  EXPECT_EQ(Json::parse(every.output)["eval"]["train"]["i2t"]["candidates"], 24);
+
+  ASSERT_EQ(train({"--output", folder_ / "other", "--seed", "5"}).exit_code, 0);
+  const Outcome compared =
+      run("compare_runs", {folder_ / "run", folder_ / "other", "--split", "test", "--svg", folder_ / "figure.svg"});
+  ASSERT_EQ(compared.exit_code, 0) << compared.errors;
+  EXPECT_TRUE(contains(compared.output, "R@1 image → text, test, percent")) << compared.output;
+  EXPECT_TRUE(contains(io::read_file(folder_ / "figure.svg"), "Means of 2 seeds"));
+  expect_refused(run("compare_runs", {folder_ / "run"}), "no split to compare");
+}
+
 TEST_F(Programs, TrainClipKnowsThePrecisions) {
   ASSERT_EQ(train({"--output", folder_ / "run", "--precision", "f64"}).exit_code, 0);
   EXPECT_EQ(run_config("run")["train"]["precision"], "f64");

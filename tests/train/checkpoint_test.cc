@@ -31,7 +31,7 @@ struct Interrupted {
       FOVEA_CHECK(!breaks_off, "broken off");
       request_stop();
     }
-    return make_objective({})(e, ctx);
+    return (*make_objective({}))(e, ctx);
   }
 };
 
@@ -274,7 +274,7 @@ struct FillsTheDisk {
   std::optional<FullDisk>* disk;
   objectives::Loss operator()(const objectives::Embeddings& e, const nn::Ctx& ctx) const {
     if (++*calls == at) disk->emplace(10000);  // enough for a line of the log, not for the model
-    return make_objective({})(e, ctx);
+    return (*make_objective({}))(e, ctx);
   }
 };
 

@@ -36,10 +36,11 @@ TEST(MetricsLog, NumbersThatAreNotFiniteBecomeNull) {
 
 TEST(MetricsLog, EvaluationLinesNestSplitDirectionAndFigure) {
   const std::vector<SplitScores> scores{sample_scores("val_style"), sample_scores("a \"b\"")};
-  EXPECT_EQ(evaluation_line(20, std::span(scores).first(1)),
-            R"({"step":20,"eval":{"val_style":{)"
-            R"("i2t":{"r1":12.5,"r5":50.0,"r10":75.0,"median_rank":4,"mean_rank":6.5,"queries":16,"candidates":20},)"
-            R"("t2i":{"r1":10.0,"r5":20.0,"r10":30.0,"median_rank":5,"mean_rank":7.0,"queries":20,"candidates":16}}}})");
+  EXPECT_EQ(
+      evaluation_line(20, std::span(scores).first(1)),
+      R"({"step":20,"eval":{"val_style":{)"
+      R"("i2t":{"r1":12.5,"r5":50.0,"r10":75.0,"median_rank":4,"mean_rank":6.5,"queries":16,"candidates":20},)"
+      R"("t2i":{"r1":10.0,"r5":20.0,"r10":30.0,"median_rank":5,"mean_rank":7.0,"queries":20,"candidates":16}}}})");
   EXPECT_NE(evaluation_line(20, scores).find(R"("a \"b\"":{)"), std::string::npos);
   EXPECT_EQ(evaluation_line(0, {}), R"({"step":0,"eval":{}})");
 }

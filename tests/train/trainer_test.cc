@@ -45,6 +45,31 @@ TEST_F(TrainerRun, AnotherSeedGivesOtherNumbers) {
   EXPECT_FALSE(first.weights == other.weights);
 }
 
+TEST_F(TrainerRun, LearnsToPredictWords) {
+  Config c = config(tiny_resnet_cbow);
+  c.objective.name = "bag_of_words";
+  c.train.epochs = 60;
+  c.optim.lr = 1e-2;
+  c.eval.splits = {"train"};
+  const Outcome done = run(c);
+  const std::vector<double> loss = losses(done.lines);
+  EXPECT_NEAR(loss.front(), std::log(4096.0), 0.5);
+  EXPECT_LT(loss.back(), 2.5);  // a caption of two or three words costs at least the logarithm of their number
+  EXPECT_GE(done.lines.back()["eval"]["train"]["i2t"]["r5"].get<double>(), 60);
+
+  c.train.epochs = 2;
+  c.data.batch_size = 8;
+  const Outcome whole = run(c);
+  c.data.batch_size = 4;
+  c.train.accum_freq = 2;
+  const Outcome parts = run(c);  // the mean over micro-batches, as no caption is compared with another
+  EXPECT_EQ(losses(whole.lines).size(), losses(parts.lines).size());
+
+  Config other = config(tiny_vit_transformer);
+  other.objective.name = "bag_of_words";
+  EXPECT_NE(tests::error_of([&] { run(other); }).find("which a text tower of type cbow has"), std::string::npos);
+}
+
 TEST_F(TrainerRun, LearnsPairsByHeart) {
   for (const char* model : {tiny_resnet_cbow, tiny_vit_transformer}) {
     Config c = config(model);

@@ -27,8 +27,9 @@ struct PairOptions {
   bool merge_equal = true;                              // as in caption_set
 };
 
-// Embeds every picture and its captions (after cleaning, so letter case does not count). Pictures that cannot be decoded
-// or are too large are left out, as are their captions; one warning says how many. Throws Error when none is left.
+// Embeds every picture and its captions (after cleaning, so letter case does not count). Pictures that cannot be
+// decoded or are too large are left out, as are their captions; one warning says how many. Throws Error when none is
+// left.
 FOVEA_API EmbeddedPairs embed_pairs(const ClipEncoder& encoder, const data::ImageTextDataset& dataset,
                                     const PairOptions& options = {});
 

@@ -42,9 +42,9 @@ struct EmbeddedPictures {
 FOVEA_API EmbeddedPictures embed_pictures(const ClipEncoder& encoder, std::int64_t count,
                                           FunctionRef<image::Image(std::int64_t)> read);
 
-// As embed_pictures, but rows (N, D) of the image tower's features as they are: of any length, and before the projection
-// into the joint space where the tower itself does not end there. What linear probes of CLIP are trained on (Radford et
-// al. 2021, appendix A.3).
+// As embed_pictures, but rows (N, D) of the image tower's features as they are: of any length, and before the
+// projection into the joint space where the tower itself does not end there. What linear probes of CLIP are trained on
+// (Radford et al. 2021, appendix A.3).
 FOVEA_API EmbeddedPictures picture_features(const ClipEncoder& encoder, std::int64_t count,
                                             FunctionRef<image::Image(std::int64_t)> read);
 

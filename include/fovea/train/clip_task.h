@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "fovea/data/feature_cache.h"
 #include "fovea/models/clip_folder.h"
@@ -11,8 +12,9 @@
 
 namespace fovea::train {
 
-// The objective that a configuration names. Throws Error naming the nearest known one.
-FOVEA_API objectives::AnyFeatureObjective make_objective(const ObjectiveConfig& config);
+// The objective that a configuration names; none for bag_of_words, which is no feature objective. Throws Error when
+// there is no such objective, or a key is set that it does not have.
+FOVEA_API std::optional<objectives::AnyFeatureObjective> make_objective(const ObjectiveConfig& config);
 
 // The folder that `config.model` names, whatever the working folder will be; empty when it names a preset or describes
 // a model. Throws Error when it can only be a folder and is none.
@@ -30,7 +32,8 @@ class FOVEA_API ClipTask final : public Task {
   // split to be scored later does not exist. A table without splits (an empty data.split_column) is trained on and
   // scored as a whole, under the training split's name.
   explicit ClipTask(const Config& config) : ClipTask(config, make_objective(config.objective)) {}
-  ClipTask(const Config& config, objectives::AnyFeatureObjective objective);
+  // Without an objective, the pictures predict the words of their captions (objectives/bag_of_words.h).
+  ClipTask(const Config& config, std::optional<objectives::AnyFeatureObjective> objective);
 
   const models::ClipModel& model() const { return clip_.model; }
 
@@ -50,13 +53,14 @@ class FOVEA_API ClipTask final : public Task {
  private:
   objectives::Embeddings embed(const data::Batch& batch, const nn::Ctx& ctx) const;
   data::Batch with_features(const data::Batch& batch, const nn::Ctx& ctx);
+  objectives::Loss predict_words(const data::Batch& batch, const nn::Ctx& ctx) const;
   void set_rates(const Config& config);
 
   Config config_;
   bool weights_loaded_;
   models::ClipFolder clip_;
   std::vector<nn::ParamEntry> parameters_;
-  objectives::AnyFeatureObjective objective_;
+  std::optional<objectives::AnyFeatureObjective> objective_;
   std::unique_ptr<data::TextEncoder> encoder_;
   std::unique_ptr<data::FeatureCache> features_;  // of the frozen image tower, when the configuration names a folder
   Hash128 tower_hash_;

@@ -34,7 +34,7 @@ struct DataConfig {
 };
 
 struct ObjectiveConfig {
-  std::string name = "info_nce";  // or sigmoid
+  std::string name = "info_nce";  // sigmoid, or bag_of_words
   double label_smoothing = 0;     // info_nce's: share of each target that is spread over the whole batch
   bool sum_directions = false;    // info_nce's: the sum of both directions instead of their mean
   // Where what makes logits of cosines starts; none: as published, or as the model folder has it.
