@@ -9,15 +9,19 @@
 
 namespace fovea::eval::detail {
 
-const char* const chart_style = R"(
+// What a document of its own needs too: strokes, in colours for a light page.
+#define FOVEA_CURVE_STYLE                                                                                 \
+  ".curve { fill: none; stroke-width: 2; stroke-linecap: round; stroke-linejoin: round; }\n"              \
+  ".bar { stroke-width: 1.25; } .faint { opacity: .3; stroke-width: 1.25; }\n"                            \
+  ".c0 { stroke: #1f66c9; } .c1 { stroke: #c4540a; } .c2 { stroke: #16805a; } .c3 { stroke: #a03a8c; }\n" \
+  ".c4 { stroke: #8a6a00; } .c5 { stroke: #5b5bd6; } .c6 { stroke: #b02a4a; } .c7 { stroke: #4a6572; }\n"
+
+const char* const chart_style = FOVEA_CURVE_STYLE R"(
 .charts { display: grid; gap: .9rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 20rem), 1fr)); }
 figure { margin: 0; } figcaption { font-weight: 600; font-size: .95rem; margin-bottom: .35rem; }
 .chart { display: block; width: 100%; height: auto; } .chart text { fill: var(--soft); font-size: 12.5px; }
-.grid line { stroke: var(--line); } .curve { fill: none; stroke-width: 2; stroke-linecap: round; stroke-linejoin: round; }
-.bar { stroke-width: 1.25; } .faint { opacity: .3; stroke-width: 1.25; } .legend { display: flex; flex-wrap: wrap; gap: .1rem .9rem; margin: .3rem 0 0;
+.grid line { stroke: var(--line); } .legend { display: flex; flex-wrap: wrap; gap: .1rem .9rem; margin: .3rem 0 0;
 padding: 0; list-style: none; font-size: .8rem; color: var(--soft); } .legend svg { width: 1.1rem; height: .6rem; }
-.c0 { stroke: #1f66c9; } .c1 { stroke: #c4540a; } .c2 { stroke: #16805a; } .c3 { stroke: #a03a8c; }
-.c4 { stroke: #8a6a00; } .c5 { stroke: #5b5bd6; } .c6 { stroke: #b02a4a; } .c7 { stroke: #4a6572; }
 @media (prefers-color-scheme: dark) {
 .c0 { stroke: #6cabff; } .c1 { stroke: #ff9f5a; } .c2 { stroke: #4cc9a0; } .c3 { stroke: #e58fd3; }
 .c4 { stroke: #e0bf4f; } .c5 { stroke: #a3a3ff; } .c6 { stroke: #ff8aa5; } .c7 { stroke: #a5bcc8; }
@@ -251,15 +255,17 @@ std::string svg_document(const std::string& title, const std::vector<Curve>& cur
   }
   if (!note.empty())
     names += concat("<text class=\"small\" x=\"", left, "\" y=\"", below, "\">", escape(note), "</text>\n");
-  const std::string light = std::string(chart_style).substr(0, std::string(chart_style).find("@media"));
-  return concat(
-      "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"chart\" viewBox=\"0 0 ", width, " ", below + line / 2,
-      "\" width=\"", 1.5 * width, "\" role=\"img\" aria-label=\"", escape(title), "\">\n<style>", light,
-      ".chart { --soft: #596070; --line: #dfe2e8; font: 12px system-ui, \"DejaVu Sans\", sans-serif; }\n"
-      ".chart .title { font-size: 14px; font-weight: 600; fill: #1b1e24; } .chart .small { font-size: 10px; }\n"
-      "</style>\n<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n<text class=\"title\" x=\"12\" y=\"18\">",
-      escape(title), "</text>\n<g transform=\"translate(0 ", head, ")\">\n", svg_body(some, axes), "</g>\n", names,
-      "</svg>\n");
+  const double whole = below + line / 2;
+  return concat("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 ", width, " ", whole, "\" width=\"",
+                1.5 * width, "\" height=\"", 1.5 * whole, "\" role=\"img\" aria-label=\"", escape(title),
+                "\">\n<style>\n" FOVEA_CURVE_STYLE
+                "text { fill: #596070; font: 12px system-ui, \"DejaVu Sans\", sans-serif; } "
+                ".grid line { stroke: #dfe2e8; }\n"
+                ".title { font-size: 14px; font-weight: 600; fill: #1b1e24; } .small { font-size: 10px; }\n"
+                "</style>\n<rect width=\"",
+                width, "\" height=\"", whole, "\" fill=\"#fff\"/>\n<text class=\"title\" x=\"12\" y=\"18\">",
+                escape(title), "</text>\n<g transform=\"translate(0 ", head, ")\">\n", svg_body(some, axes), "</g>\n",
+                names, "</svg>\n");
 }
 
 }  // namespace fovea::eval::detail

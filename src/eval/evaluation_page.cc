@@ -78,12 +78,20 @@ std::string svg_rect(const char* kind, double x, double y, double side, double o
                 "</title></rect>\n");
 }
 
+std::size_t longest_name(const std::vector<std::string>& names) {
+  std::size_t longest = 0;
+  for (const std::string& name : names) longest = std::max(longest, width_of(name));
+  return longest;
+}
+
 // The matrix as shades: of a row's pictures, the share that is taken for the column. With the classes' names and the
 // counts where there is room for them.
 std::string confusion_section(const EvaluationPage::Confusion& confusion) {
   const std::size_t n = confusion.classes.size();
   const bool named = n <= 40, counted = n <= 20;
-  const double side = named ? 22 : std::max(1.0, 880 / static_cast<double>(n)), margin = named ? 190 : 8;
+  const double side = named ? 22 : std::max(1.0, 880 / static_cast<double>(n)),
+               longest = static_cast<double>(longest_name(confusion.classes));
+  const double margin = named ? 14 + 6.5 * longest : 8;
   const double extent = side * static_cast<double>(n);
   std::string cells, names;
   for (std::size_t row = 0; row < n; ++row) {
@@ -111,7 +119,7 @@ std::string confusion_section(const EvaluationPage::Confusion& confusion) {
     names += concat("<text transform=\"translate(", fixed(middle, 1), " ", margin - 6, ") rotate(-60)\">", name,
                     "</text>\n");
   }
-  const double whole = margin + extent + (named ? 60 : 8);
+  const double whole = margin + extent + (named ? margin / 2 : 8);
   return concat("<h2>", escape(confusion.title), "</h2>\n<div class=\"wide card\"><svg class=\"matrix\" viewBox=\"0 0 ",
                 fixed(whole, 1), " ", fixed(margin + extent + 8, 1),
                 "\" role=\"img\" aria-label=\"Confusion matrix\">\n<rect class=\"frame\" x=\"", margin, "\" y=\"",

@@ -95,6 +95,9 @@ TEST(Config, ReadsEveryKeyAndWritesItBack) {
     "momentum": 0.5,
     "nesterov": true,
     "weight_decay": 0.125,
+    "decay": [
+      "d"
+    ],
     "no_decay": [
       "n"
     ],
@@ -123,6 +126,8 @@ TEST(Config, ReadsEveryKeyAndWritesItBack) {
     "freeze": [
       "f"
     ],
+    "freeze_statistics": true,
+    "virtual_batch": 2,
     "log_every": 2,
     "max_bad_steps": 8,
     "detect_anomaly": true,
@@ -211,8 +216,9 @@ TEST(Config, WrongValuesAreRefusedNamingPathAndExpectation) {
       {R"({"optim": {"betas": [0.9, 1]}})", "optim.betas.1 is 1, expected a number from 0 to below 1"},
       {R"({"optim": {"weight_decay": -0.5}})", "optim.weight_decay is -0.5, expected a number from 0"},
       {R"({"schedule": {"warmup_fraction": 2}})", "schedule.warmup_fraction is 2, expected a number from 0 to 1"},
-      {R"({"schedule": {"kind": "step"}})", "schedule.kind is \"step\", expected one of cosine, const, const-cooldown"},
-      {R"({"objective": {"name": "x"}})", "objective.name is \"x\", expected one of info_nce, sigmoid"}};
+      {R"({"schedule": {"kind": "step"}})",
+       "schedule.kind is \"step\", expected one of cosine, const, const-cooldown, linear"},
+      {R"({"objective": {"name": "x"}})", "objective.name is \"x\", expected one of info_nce, sigmoid, bag_of_words"}};
   for (const auto& [json, message] : wrong) {
     EXPECT_EQ(error_of(json), std::string("[config] file.json: ") + message);
   }
