@@ -137,7 +137,7 @@ TEST(FitMemory, ChangesOnlyWhatItMust) {
 TEST(FitMemory, MicroBatchesKeepThePairsOfAStep) {
   Config c;
   c.model = R"({
-    "image": {"type": "resnet", "image_size": 64, "stem_kernel": 3, "channels": [16, 32], "blocks": [1, 1]},
+    "image": {"type": "resnet", "image_size": 128, "stem_kernel": 3, "channels": [32, 64], "blocks": [1, 1]},
     "text": {"type": "cbow", "vocabulary": 512, "context": 16, "width": 16}, "embed": 16})";
   c.data.batch_size = 96;
   c.eval.batch_size = 256;
