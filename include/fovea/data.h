@@ -12,6 +12,7 @@
 #include "fovea/data/loader.h"
 #include "fovea/data/shard_list.h"
 #include "fovea/data/shard_reader.h"
+#include "fovea/data/shard_stream.h"
 #include "fovea/data/table.h"
 #include "fovea/data/text_encoder.h"
 #include "fovea/data/word_dropout.h"

@@ -13,13 +13,13 @@
 #include <utility>
 #include <vector>
 
+#include "data/batch_source.h"
 #include "data/distinct_order.h"
+#include "data/skip_log.h"
 #include "fovea/core/error.h"
 #include "fovea/core/log.h"
 #include "fovea/core/parallel.h"
 #include "fovea/core/rng.h"
-#include "fovea/data/word_dropout.h"
-#include "fovea/tensor/factory.h"
 #include "fovea/text/clean.h"
 
 namespace fovea::data {
@@ -27,12 +27,7 @@ namespace {
 
 using image::Image;
 using PictureHandle = std::shared_ptr<const Image>;
-
-// Of a picture's file.
-struct FileFacts {
-  image::Size size;
-  bool reducible;
-};
+using detail::FileFacts, detail::Job, detail::MadeSample, detail::Part;
 
 // Decoded pictures, whole and reduced, kept until the budget is used up. Thread-safe.
 class PictureCache {
@@ -91,26 +86,15 @@ class SkipList {
     const std::lock_guard lock(mutex_);
     if (skipped_[static_cast<std::size_t>(id)]) return;
     skipped_[static_cast<std::size_t>(id)] = true;
-    last_reason_ = reason;
-    if (++count_ <= warnings) log::warning("skipped: ", reason);
-    if (count_ == warnings) log::warning("further skipped pictures are counted, but not named");
+    log_.add(reason);
   }
-  std::int64_t count() {
-    const std::lock_guard lock(mutex_);
-    return count_;
-  }
-  std::string last_reason() {
-    const std::lock_guard lock(mutex_);
-    return last_reason_;
-  }
+  std::int64_t count() const { return log_.count(); }
+  std::string last_reason() const { return log_.last_reason(); }
 
  private:
-  static constexpr std::int64_t warnings = 10;
-
   std::mutex mutex_;
   std::vector<bool> skipped_;
-  std::int64_t count_ = 0;
-  std::string last_reason_;
+  detail::SkipLog log_;
 };
 
 // Samples with equal captions have equal keys.
@@ -122,11 +106,11 @@ std::vector<std::int64_t> caption_keys(const ImageTextDataset& dataset) {
   return keys;
 }
 
-// Makes any batch from its number alone; may be used by several threads.
-class BatchMaker {
+// Makes any batch of a data set with random access from its number alone.
+class TableSource final : public detail::BatchSource {
  public:
-  BatchMaker(ImageTextDataset dataset, const image::TransformConfig& transform, const TextEncoder* encoder,
-             const LoaderOptions& options)
+  TableSource(ImageTextDataset dataset, const image::TransformConfig& transform, const TextEncoder* encoder,
+              const LoaderOptions& options)
       : dataset_(std::move(dataset)),
         transform_(transform),
         encoder_(encoder),
@@ -143,40 +127,34 @@ class BatchMaker {
   }
 
   const ImageTextDataset& dataset() const { return dataset_; }
-  std::int64_t skipped() { return skipped_.count(); }
 
-  std::int64_t batches_per_epoch() const {
+  std::int64_t size() const override { return dataset_.size(); }
+  std::int64_t skipped() const override { return skipped_.count(); }
+  std::int64_t batches_per_epoch() const override {
     if (distinct_) return distinct_->groups() * options_.distinct_batches;
     return options_.drop_last ? dataset_.size() / options_.batch_size
                               : chunk_count(dataset_.size(), options_.batch_size);
   }
 
-  // `number` counts the batches of all epochs.
-  Batch make(std::int64_t number) {
-    Batch batch;
-    batch.epoch = number / batches_per_epoch();
-    batch.index = number % batches_per_epoch();
-    const auto order = order_of(batch.epoch);
-    const std::int64_t begin = batch.index * options_.batch_size;
-    const std::int64_t count = std::min(options_.batch_size, dataset_.size() - begin);
-    if (options_.features) batch.image_features = Tensor({count, options_.features->width()});
-    std::vector<Image> pictures;
-    std::vector<std::int32_t> tokens;
-    std::vector<std::int64_t> lengths;
-    for (std::int64_t i = 0; i < count; ++i) {
-      const std::int64_t scheduled = (*order)[static_cast<std::size_t>(begin + i)];
-      const std::int64_t id = add_picture(scheduled, batch, pictures);
-      const std::vector<std::int32_t> ids = encode_text(scheduled, id, batch.epoch);
-      tokens.insert(tokens.end(), ids.begin(), ids.end());
-      lengths.push_back(static_cast<std::int64_t>(ids.size()));
-      batch.sample_ids.push_back(id);
-    }
-    batch.images = image::stack(pictures, {transform_.size, transform_.size});
-    batch.normalization = transform_.normalization;
-    batch.tokens = from_values<std::int32_t>({static_cast<std::int64_t>(tokens.size())}, tokens);
-    batch.text = PackedLayout::from_lengths(lengths);
-    batch.text.sample_ids = from_values<std::int64_t>({count}, batch.sample_ids);
-    return batch;
+  Job take(std::int64_t number) override { return {number, {}}; }
+  Batch assemble(FunctionRef<Part()> next) override { return next().batch; }
+  std::int64_t restart(std::int64_t number, const StreamPosition&) override { return number; }
+  StreamPosition position() const override { return {}; }
+
+  Part make(Job job) override {
+    const std::int64_t epoch = job.number / batches_per_epoch(), index = job.number % batches_per_epoch();
+    const auto order = order_of(epoch);
+    const std::int64_t share = options_.batch_size / options_.ranks;
+    const std::int64_t begin = index * options_.batch_size + options_.rank * share;
+    const std::int64_t count = std::min(share, dataset_.size() - begin);
+    std::vector<MadeSample> samples;
+    for (std::int64_t i = 0; i < count; ++i)
+      samples.push_back(made((*order)[static_cast<std::size_t>(begin + i)], epoch));
+    Part part;
+    part.batch = detail::make_batch(samples, transform_, options_);
+    part.batch.epoch = epoch;
+    part.batch.index = index;
+    return part;
   }
 
  private:
@@ -211,20 +189,18 @@ class BatchMaker {
 
   // Reduced by as much as the transform allows with this generator.
   Source source(std::int64_t id, const Rng& rng) {
-    const auto reduction_of = [&](const FileFacts& facts) {
-      return options_.train && facts.reducible ? image::train_reduction(facts.size, transform_, rng) : 1;
+    const auto reduction = [&](const FileFacts& facts) {
+      return detail::reduction_of(facts, transform_, options_, rng);
     };
     if (const std::optional<FileFacts> facts = pictures_.facts(id)) {
-      if (PictureHandle known = pictures_.find(id, reduction_of(*facts))) return {std::move(known), facts->size};
+      if (PictureHandle known = pictures_.find(id, reduction(*facts))) return {std::move(known), facts->size};
     }
     const std::string& path = dataset_[id].image_path;
-    const std::string file = image::read_picture_file(path);
-    const std::span bytes(reinterpret_cast<const std::uint8_t*>(file.data()), file.size());
-    const FileFacts facts{image::picture_size(bytes, path), image::can_be_reduced(bytes)};
-    const int reduction = reduction_of(facts);
-    const auto decoded = std::make_shared<const Image>(image::decode(
-        bytes, path, {.max_pixels = options_.max_pixels, .alpha = transform_.alpha, .reduction = reduction}));
-    pictures_.add(id, facts, reduction, decoded);
+    const std::string bytes = image::read_picture_file(path);
+    const detail::PictureFile file{{reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()}, path};
+    const FileFacts facts = detail::facts_of(file);
+    const auto decoded = std::make_shared<const Image>(detail::decode(file, reduction(facts), transform_, options_));
+    pictures_.add(id, facts, reduction(facts), decoded);
     return {decoded, facts.size};
   }
 
@@ -248,41 +224,33 @@ class BatchMaker {
     return hash;
   }
 
-  // The features of the next row of the batch, or the picture that they are to be computed from.
-  void add_features(std::int64_t id, Batch& batch, std::vector<Image>& pictures) {
-    const std::uint64_t view =
-        options_.feature_views > 0 ? static_cast<std::uint64_t>(batch.epoch % options_.feature_views) : 0;
-    const auto row = static_cast<std::int64_t>(batch.feature_keys.size());
-    const struct {
-      Hash128 file;
-      std::uint64_t view;
-    } content{file_hash(id), view};
-    const Hash128 key = hash128(&content, sizeof content);
-    if (!options_.features->find(key, batch.image_features.rows(row, row + 1).mutable_data<float>())) {
-      // A view follows from the file, so that equal pictures have equal features.
-      const RngKey drawn = RngKey{options_.seed}.derive("view").derive(view).derive(content.file.low);
-      pictures.push_back(transformed(id, Rng(drawn)));
-      batch.uncached.push_back(row);
-    }
-    batch.feature_keys.push_back(key);
+  // The scheduled sample, or the first usable one after it. The random numbers stay those of the scheduled sample: a
+  // picture shown twice in an epoch is not transformed twice in the same way.
+  MadeSample made(std::int64_t scheduled, std::int64_t epoch) {
+    MadeSample sample;
+    add_picture(scheduled, epoch, sample);
+    Rng rng(key("text", epoch).derive(static_cast<std::uint64_t>(scheduled)));
+    std::string text = options_.train ? dataset_.random_text(sample.id, rng) : dataset_.eval_text(sample.id);
+    sample.tokens = detail::encode_text(std::move(text), rng, *encoder_, options_);
+    return sample;
   }
 
-  // Adds the picture of the scheduled sample, or of the first usable one after it, and returns which. The random
-  // numbers stay those of the scheduled sample: a picture shown twice in an epoch is not transformed twice in the same
-  // way.
-  std::int64_t add_picture(std::int64_t scheduled, Batch& batch, std::vector<Image>& pictures) {
-    const Rng rng(key("augment", batch.epoch).derive(static_cast<std::uint64_t>(scheduled)));
+  void add_picture(std::int64_t scheduled, std::int64_t epoch, MadeSample& sample) {
+    const Rng rng(key("augment", epoch).derive(static_cast<std::uint64_t>(scheduled)));
     const std::int64_t candidates = std::min<std::int64_t>(dataset_.size(), 100);
     for (std::int64_t i = 0; i < candidates; ++i) {
       const std::int64_t id = (scheduled + i) % dataset_.size();
       if (skipped_.contains(id)) continue;
       try {
+        sample.id = id;
         if (options_.features) {
-          add_features(id, batch, pictures);
+          const std::int64_t view = options_.feature_views > 0 ? epoch % options_.feature_views : 0;
+          detail::add_features(sample, file_hash(id), view, options_,
+                               [&](Rng drawn) { return transformed(id, drawn); });
         } else {
-          pictures.push_back(transformed(id, rng));
+          sample.picture = transformed(id, rng);
         }
-        return id;
+        return;
       } catch (const Error& error) {
         skip(id, error.what());
       }
@@ -299,15 +267,6 @@ class BatchMaker {
     skipped_.add(id, reason);
   }
 
-  std::vector<std::int32_t> encode_text(std::int64_t scheduled, std::int64_t id, std::int64_t epoch) const {
-    Rng rng(key("text", epoch).derive(static_cast<std::uint64_t>(scheduled)));
-    std::string text = options_.train ? dataset_.random_text(id, rng) : dataset_.eval_text(id);
-    if (options_.train && options_.word_dropout > 0) text = drop_words(text, options_.word_dropout, rng);
-    std::vector<std::int32_t> ids = encoder_->encode(text);
-    FOVEA_CHECK(!ids.empty(), "[loader] the encoder gives no token for \"", text, "\", expected at least one");
-    return ids;
-  }
-
   const ImageTextDataset dataset_;
   const image::TransformConfig transform_;
   const TextEncoder* encoder_;
@@ -321,7 +280,7 @@ class BatchMaker {
   std::map<std::int64_t, std::shared_ptr<const Order>> orders_;
 };
 
-void check(const ImageTextDataset& dataset, const TextEncoder* encoder, const LoaderOptions& options) {
+void check(const TextEncoder* encoder, const LoaderOptions& options) {
   FOVEA_CHECK(encoder != nullptr, "[loader] no text encoder was given");
   FOVEA_CHECK(options.batch_size >= 1, "[loader] batch size is ", options.batch_size, ", expected at least 1");
   FOVEA_CHECK(options.workers >= 0 && options.workers <= 1024, "[loader] ", options.workers,
@@ -329,6 +288,17 @@ void check(const ImageTextDataset& dataset, const TextEncoder* encoder, const Lo
   FOVEA_CHECK(options.prefetch >= 1, "[loader] prefetch is ", options.prefetch, ", expected at least 1");
   FOVEA_CHECK(options.word_dropout >= 0 && options.word_dropout <= 1, "[loader] word dropout is ", options.word_dropout,
               ", expected 0 to 1");
+}
+
+void check_ranks(const LoaderOptions& options) {
+  FOVEA_CHECK(options.rank >= 0 && options.rank < options.ranks, "[loader] no rank ", options.rank, ", there are ",
+              options.ranks);
+  FOVEA_CHECK(options.batch_size % options.ranks == 0 && (options.ranks == 1 || options.drop_last),
+              "[loader] batches of ", options.batch_size, " cannot be shared evenly by ", options.ranks,
+              " ranks\nhint: choose a multiple of their number (data.batch_size), and leave out incomplete batches");
+}
+
+void check(const ImageTextDataset& dataset, const LoaderOptions& options) {
   FOVEA_CHECK(options.distinct_batches >= 0 && (options.distinct_batches == 0 || (options.train && options.shuffle)),
               "[loader] captions are to differ in ", options.distinct_batches,
               " batches in a row, expected 0, or a number when training in random order");
@@ -337,37 +307,47 @@ void check(const ImageTextDataset& dataset, const TextEncoder* encoder, const Lo
               " samples\nhint: choose a smaller batch (data.batch_size), or keep the incomplete last batch");
 }
 
+void check_for_stream(const LoaderOptions& options) {
+  FOVEA_CHECK(options.train && options.shuffle && options.drop_last,
+              "[loader] streams are for training, in random order and whole batches");
+  FOVEA_CHECK(options.distinct_batches == 0, "[loader] captions cannot be kept apart in a stream",
+              "\nhint: set data.distinct_captions=false");
+}
+
 }  // namespace
 
-// The queue between the workers and next(). Batches are numbered through all epochs.
+// The queue between the workers and next(). Jobs are numbered from where the loader was started.
 struct Loader::Impl {
-  Impl(ImageTextDataset dataset, const image::TransformConfig& transform, const TextEncoder* encoder,
-       const LoaderOptions& options)
-      : maker(std::move(dataset), transform, encoder, options),
+  Impl(std::unique_ptr<detail::BatchSource> what, const LoaderOptions& options)
+      : source(std::move(what)),
         worker_count(options.workers),
         prefetch(std::max<std::int64_t>(options.prefetch, options.workers)) {}
   ~Impl() { stop(); }
 
   Batch next() {
+    return source->assemble([this] { return next_part(); });
+  }
+
+  Part next_part() {
     if (worker_count == 0) {
-      Batch batch = maker.make(taken);
+      Part part = source->make(source->take(taken));
       ++taken;
-      return batch;
+      return part;
     }
     if (workers.empty()) start();
     std::unique_lock lock(mutex);
     made_one.wait(lock, [this] { return results.contains(taken); });
-    // A failed batch stays in its place: whoever asks again gets the same answer.
+    // A failed job stays in its place: whoever asks again gets the same answer.
     if (const std::exception_ptr error = results.at(taken).error) std::rethrow_exception(error);
-    Batch batch = std::move(results.extract(taken).mapped().batch);
+    Part part = std::move(results.extract(taken).mapped().part);
     ++taken;
     took_one.notify_one();
-    return batch;
+    return part;
   }
 
-  void restart(std::int64_t number) {
+  void restart(std::int64_t number, const StreamPosition& position) {
     stop();
-    taken = number;
+    taken = source->restart(number, position);
   }
 
   void start() {
@@ -389,13 +369,14 @@ struct Loader::Impl {
 
   void work() {
     const SerialScope serial;
-    std::unique_lock lock(mutex);
     while (true) {
+      std::unique_lock turn(taking);  // before `mutex`: whoever waits for room goes on with the next job
+      std::unique_lock lock(mutex);
       took_one.wait(lock, [this] { return stopping || started < taken + prefetch; });
       if (stopping) return;
       const std::int64_t number = started++;
       lock.unlock();
-      Result result = attempt(number);
+      Result result = attempt(number, turn);
       lock.lock();
       results.emplace(number, std::move(result));
       made_one.notify_one();
@@ -403,35 +384,54 @@ struct Loader::Impl {
   }
 
   struct Result {
-    Batch batch;
+    Part part;
     std::exception_ptr error;
   };
 
-  Result attempt(std::int64_t number) {
+  // Lets others take jobs once this one is taken.
+  Result attempt(std::int64_t number, std::unique_lock<std::mutex>& turn) {
     try {
-      return {maker.make(number), nullptr};
+      Job job = source->take(number);
+      turn.unlock();
+      return {source->make(std::move(job)), nullptr};
     } catch (...) {
       return {{}, std::current_exception()};
     }
   }
 
-  BatchMaker maker;
+  std::unique_ptr<detail::BatchSource> source;
+  const ImageTextDataset* dataset = nullptr;  // when there is one
   int worker_count;
   std::int64_t prefetch;
   std::vector<std::thread> workers;
 
+  std::mutex taking;
   std::mutex mutex;  // guards what follows
   std::condition_variable made_one, took_one;
   std::map<std::int64_t, Result> results;
-  std::int64_t started = 0, taken = 0;  // the next number to be made, and to be handed out
+  std::int64_t started = 0, taken = 0;  // the next job to be begun, and to be handed out
   bool stopping = false;
 };
 
 Loader::Loader(ImageTextDataset dataset, const image::TransformConfig& transform, const TextEncoder* encoder,
                const LoaderOptions& options) {
-  check(dataset, encoder, options);
+  check(encoder, options);
+  check_ranks(options);
+  check(dataset, options);
   image::check(transform);
-  impl_ = std::make_unique<Impl>(std::move(dataset), transform, encoder, options);
+  auto source = std::make_unique<TableSource>(std::move(dataset), transform, encoder, options);
+  const ImageTextDataset* kept = &source->dataset();
+  impl_ = std::make_unique<Impl>(std::move(source), options);
+  impl_->dataset = kept;
+}
+
+Loader::Loader(ShardStream stream, const image::TransformConfig& transform, const TextEncoder* encoder,
+               const LoaderOptions& options) {
+  check(encoder, options);
+  check_ranks(options);
+  check_for_stream(options);
+  image::check(transform);
+  impl_ = std::make_unique<Impl>(detail::stream_source(std::move(stream), transform, *encoder, options), options);
 }
 
 Loader::~Loader() = default;
@@ -440,15 +440,19 @@ Loader& Loader::operator=(Loader&&) noexcept = default;
 
 Batch Loader::next() { return impl_->next(); }
 
-void Loader::restart(std::int64_t epoch, std::int64_t index) {
+void Loader::restart(std::int64_t epoch, std::int64_t index, const StreamPosition& position) {
   FOVEA_CHECK(epoch >= 0 && index >= 0 && index <= batches_per_epoch(), "[loader] no batch ", index, " in epoch ",
               epoch, ", an epoch has ", batches_per_epoch());
-  impl_->restart(epoch * batches_per_epoch() + index);
+  impl_->restart(epoch * batches_per_epoch() + index, position);
 }
 
-std::int64_t Loader::batches_per_epoch() const { return impl_->maker.batches_per_epoch(); }
-std::int64_t Loader::size() const { return dataset().size(); }
-std::int64_t Loader::skipped() const { return impl_->maker.skipped(); }
-const ImageTextDataset& Loader::dataset() const { return impl_->maker.dataset(); }
+StreamPosition Loader::position() const { return impl_->source->position(); }
+std::int64_t Loader::batches_per_epoch() const { return impl_->source->batches_per_epoch(); }
+std::int64_t Loader::size() const { return impl_->source->size(); }
+std::int64_t Loader::skipped() const { return impl_->source->skipped(); }
+const ImageTextDataset& Loader::dataset() const {
+  FOVEA_CHECK(impl_->dataset, "[loader] a stream has no data set with random access");
+  return *impl_->dataset;
+}
 
 }  // namespace fovea::data

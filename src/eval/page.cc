@@ -93,7 +93,7 @@ std::string fixed(double value, int decimals) {
 
 std::string picture_uri(const std::string& path) {
   try {
-    const std::string bytes = io::read_file(path);
+    const std::string bytes = image::read_picture_file(path);
     const image::Image decoded =
         image::decode({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()}, path);
     if (bytes.size() > small_file) return "data:image/jpeg;base64," + base64(image::encode_jpeg(shrunk(decoded)));

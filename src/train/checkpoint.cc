@@ -22,7 +22,7 @@ namespace fovea::train {
 static void fields(io::detail::Same<TrainState> auto& s, auto&& f) {
   f("step", s.step), f("total_steps", s.total_steps), f("optimizer_steps", s.optimizer_steps);
   f("skipped_steps", s.skipped_steps), f("bad_in_a_row", s.bad_in_a_row);
-  f("epoch", s.epoch), f("batch", s.batch), f("samples", s.samples);
+  f("epoch", s.epoch), f("batch", s.batch), f("stream", s.stream), f("samples", s.samples);
   f("training_seconds", s.training_seconds), f("evaluation_seconds", s.evaluation_seconds);
   f("saving_seconds", s.saving_seconds), f("meters", s.meters);
 }

@@ -18,6 +18,7 @@
 #include "fovea/objectives/sigmoid.h"
 #include "fovea/optim/layer_decay.h"
 #include "io/json.h"
+#include "train/data_source.h"
 
 namespace fovea::train {
 
@@ -48,51 +49,6 @@ class CaptionEncoder final : public data::TextEncoder {
   const text::Tokenizer& tokenizer_;
   std::int64_t context_;
 };
-
-data::ImageTextDataset open_split(const DataConfig& config, const std::string& split) {
-  data::DatasetOptions options;
-  options.image_column = config.image_column;
-  options.split_column = config.split_column;
-  options.table.separator = data::parse_separator(config.separator);
-  if (!config.split_column.empty()) options.split = split;
-  options.text_columns.clear();
-  const auto holds = [](const std::vector<std::string>& names, const std::string& name) {
-    return std::find(names.begin(), names.end(), name) != names.end();
-  };
-  for (const std::string& name : config.list_columns) {
-    FOVEA_CHECK(holds(config.caption_columns, name), "[train] data.list_columns names \"", name,
-                "\", expected one of data.caption_columns");
-  }
-  for (const std::string& name : config.caption_columns)
-    options.text_columns.push_back({name, 1, holds(config.list_columns, name) ? ", " : ""});
-  return {config.path, options};
-}
-
-// `config` with the names of the splits to be scored.
-Config with_split_names(Config config) {
-  const DataConfig& data = config.data;
-  std::vector<std::string>& splits = config.eval.splits;
-  if (splits == std::vector<std::string>{"all"}) {
-    splits = data.split_column.empty() ? std::vector{data.train_split}
-                                       : data::split_names(data.path, data.split_column,
-                                                           {.separator = data::parse_separator(data.separator)});
-    if (splits.size() > 1) std::erase(splits, data.train_split);
-  }
-  for (const std::string& split : splits) {
-    FOVEA_CHECK(!data.split_column.empty() || split == data.train_split, "[train] eval.splits names \"", split,
-                "\", but data.split_column is empty: the table has no splits\nhint: leave eval.splits out");
-  }
-  return config;
-}
-
-// What evaluation would find out when the training is over.
-void check_split(const data::ImageTextDataset& dataset, const std::string& split) {
-  for (std::int64_t i = 0; i < dataset.size(); ++i) {
-    if (std::error_code unknown; std::filesystem::exists(dataset[i].image_path, unknown)) return;
-  }
-  fail("[train] none of the ", dataset.size(), " pictures of split \"", split, "\" exists, the first is ",
-       dataset[0].image_path, "\nhint: picture paths start from the table's folder");
-}
 
 // A model folder with its weights.
 models::ClipFolder load_folder(const std::string& folder, const Config& config) {
@@ -226,7 +182,7 @@ std::optional<objectives::AnyFeatureObjective> make_objective(const ObjectiveCon
 }
 
 ClipTask::ClipTask(const Config& config, std::optional<objectives::AnyFeatureObjective> objective)
-    : config_(with_split_names(config)),
+    : config_(detail::with_split_names(config)),
       weights_loaded_(!model_folder(config).empty()),
       clip_(configured_clip(config)),
       parameters_(nn::collect(clip_.model)),
@@ -253,9 +209,8 @@ ClipTask::ClipTask(const Config& config, std::optional<objectives::AnyFeatureObj
     options.features = features_.get();
     options.feature_views = config.data.feature_views;
   }
-  loader_ = std::make_unique<data::Loader>(open_split(config.data, config.data.train_split), clip_.transform,
-                                           encoder_.get(), options);
-  for (const std::string& split : config_.eval.splits) check_split(open_split(config.data, split), split);
+  loader_ = detail::make_training_loader(config.data, clip_.transform, *encoder_, options);
+  detail::check_scored_splits(config_);
 }
 
 // What the optimiser needs to know about single parameters.
@@ -273,6 +228,7 @@ Config ClipTask::resolved(const Config& config) const {
   full.model = folder.empty() ? models::to_json(clip_.model.config) : nlohmann::ordered_json(folder).dump();
   full.data.transform = image::to_json(clip_.transform);
   full.eval.splits = config_.eval.splits;
+  if (detail::trains_on_stream(config.data)) full.data.num_samples = loader_->size();
   return full;
 }
 
@@ -374,9 +330,12 @@ Facts ClipTask::facts() const {
 }
 
 SplitScores ClipTask::evaluate(const std::string& split) {
+  const data::ImageTextDataset dataset = detail::open_scored_split(config_, split);
+  bool several = false;  // captions of one picture
+  for (std::int64_t i = 0; i < dataset.size() && !several; ++i) several = dataset[i].texts.size() > 1;
   const eval::EmbeddedPairs pairs =
-      eval::embed_pairs({clip_.model, clip_.tokenizer, clip_.transform, config_.eval.batch_size},
-                        open_split(config_.data, split), {config_.data.max_pixels, false, true});
+      eval::embed_pairs({clip_.model, clip_.tokenizer, clip_.transform, config_.eval.batch_size}, dataset,
+                        {config_.data.max_pixels, several, true});
   const eval::Retrieval scores = eval::retrieval(pairs.images, pairs.texts, pairs.matches);
   if (split == examples_.split || pairs.paths.size() > examples_.pictures.size()) {
     examples_ = eval::retrieval_examples(pairs);

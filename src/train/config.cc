@@ -48,12 +48,22 @@ struct Choice {
 
 void fields(DataConfig& c, auto&& f) {
   f("path", c.path, any);
+  f("dataset_type", Choice{c.dataset_type, {"auto", "webdataset", "csv", "coco", "folder"}}, any);
+  f("num_samples", c.num_samples, bytes);
+  f("resampled", c.resampled, any);
+  f("upsampling_factors", c.upsampling_factors, any);
+  f("shuffle_buffer", c.shuffle_buffer, count);
   f("separator", c.separator, any);
   f("train_split", c.train_split, any);
   f("image_column", c.image_column, any);
+  f("image_root", c.image_root, any);
   f("split_column", c.split_column, any);
   f("caption_columns", c.caption_columns, any);
   f("list_columns", c.list_columns, any);
+  f("every_caption", c.every_caption, any);
+  f("language_column", c.language_column, any);
+  f("join", c.join, any);
+  f("join_column", c.join_column, any);
   f("word_dropout", c.word_dropout, fraction);
   f("batch_size", c.batch_size, count);
   f("distinct_captions", c.distinct_captions, any);
@@ -122,6 +132,8 @@ void fields(TrainConfig& c, auto&& f) {
   f("precision", Choice{c.precision, {"f32", "fp32", "f64", "bf16", "amp_bf16"}}, any);
 }
 void fields(EvalConfig& c, auto&& f) {
+  f("path", c.path, any);
+  f("image_root", c.image_root, any);
   f("splits", c.splits, any);
   f("every_epochs", c.every_epochs, count_or_zero);
   f("batch_size", c.batch_size, count);

@@ -241,6 +241,8 @@ void Trainer::write_checkpoint() {
   state.epoch = state_.step / steps_per_epoch_;
   state.batch = state_.step % steps_per_epoch_ * config_.train.accum_freq;
   state.samples = task_.loader().size();
+  const data::StreamPosition stream = task_.loader().position();
+  state.stream = {stream.shard, stream.sample, stream.delivered};
   state.meters = window_.numbers();
   checkpoints_.save(state, task_.parameters(), optimizer_tensors(), config_.train.keep_checkpoints);
   saved_step_ = state_.step;
@@ -305,8 +307,12 @@ void Trainer::make_schedule(std::int64_t total) {
                c.cooldown_end,        c.cooldown_power};
 }
 
+// Behind the step before, whose epoch may have batches left over: a stream stands before those.
 void Trainer::go_to_step(std::int64_t step) {
-  task_.loader().restart(step / steps_per_epoch_, step % steps_per_epoch_ * config_.train.accum_freq);
+  const std::int64_t epoch = std::max<std::int64_t>(step - 1, 0) / steps_per_epoch_;
+  data::StreamPosition stream;
+  if (step > 0 && state_.stream.size() == 3) stream = {state_.stream[0], state_.stream[1], state_.stream[2]};
+  task_.loader().restart(epoch, (step - epoch * steps_per_epoch_) * config_.train.accum_freq, stream);
 }
 
 // Those of one step. Batches at the end of an epoch that do not fill a step are left out.

@@ -472,6 +472,27 @@ TEST_F(Programs, ExportHfWritesTheLayoutsOfOthers) {
   EXPECT_EQ(score(folder_ / "clip"), scores);
 }
 
+TEST_F(Programs, WriteShardsFeedsTrainClip) {
+  const std::string shards = folder_ / "shards";
+  const Outcome done = run("write_shards", {"--data", data_.path(), "--split", "train", "--csv-caption-key", "caption",
+                                            "keywords", "--samples", "7", "--output", shards});
+  ASSERT_EQ(done.exit_code, 0) << done.errors;
+  EXPECT_EQ(done.output, "16 samples in 3 shards, 0 left out\n");
+  const std::string bytes = io::read_file(shards + "/00002.tar");
+  EXPECT_TRUE(bytes.starts_with("000020000.png"));
+  EXPECT_TRUE(contains(bytes, "{\"caption\":\""));
+  expect_refused(run("write_shards", {"--data", folder_ / "missing", "--output", shards}), "missing");
+  const Outcome trained =
+      run("train_clip",
+          {"--set", concat("model=", tests::tiny_resnet_cbow), "--train-data", shards + "/{00000..00002}.tar",
+           "--dataset-type", "webdataset", "--train-num-samples", "32", "--text-key", "caption", "keywords",
+           "--val-data", data_.path(), "--batch-size", "8", "--epochs", "1", "--output", folder_ / "streamed"});
+  if (contains(trained.errors, "has no libarchive")) GTEST_SKIP() << "this build has no libarchive";
+  ASSERT_EQ(trained.exit_code, 0) << trained.errors;
+  EXPECT_TRUE(contains(trained.errors + trained.output, "4 steps of 8 pairs")) << trained.errors;
+  EXPECT_TRUE(contains(io::read_file(folder_ / "streamed/metrics.jsonl"), "\"test\""));
+}
+
 TEST_F(Programs, TrainTokenizerWritesAVocabulary) {
   folder_.write("captions.tsv",
                 "split\tcaption\talt_caption\tkeywords\ntrain\tred square\t\tred, square\n"

@@ -51,9 +51,15 @@ TEST(Config, ReadsEveryKeyAndWritesItBack) {
   },
   "data": {
     "path": "d",
+    "dataset_type": "coco",
+    "num_samples": 11,
+    "resampled": true,
+    "upsampling_factors": "1::2",
+    "shuffle_buffer": 12,
     "separator": "tab",
     "train_split": "t",
     "image_column": "i",
+    "image_root": "r",
     "split_column": "s",
     "caption_columns": [
       "a",
@@ -62,6 +68,10 @@ TEST(Config, ReadsEveryKeyAndWritesItBack) {
     "list_columns": [
       "b"
     ],
+    "every_caption": true,
+    "language_column": "l",
+    "join": "j",
+    "join_column": "jc",
     "word_dropout": 0.25,
     "batch_size": 3,
     "distinct_captions": true,
@@ -141,6 +151,8 @@ TEST(Config, ReadsEveryKeyAndWritesItBack) {
     "precision": "f64"
   },
   "eval": {
+    "path": "e",
+    "image_root": "er",
     "splits": [
       "v"
     ],

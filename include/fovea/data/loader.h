@@ -8,6 +8,7 @@
 #include "fovea/data/batch.h"
 #include "fovea/data/feature_cache.h"
 #include "fovea/data/image_text_dataset.h"
+#include "fovea/data/shard_stream.h"
 #include "fovea/data/text_encoder.h"
 #include "fovea/image/decode.h"
 #include "fovea/image/transform.h"
@@ -15,7 +16,8 @@
 namespace fovea::data {
 
 struct LoaderOptions {
-  std::int64_t batch_size = 256;
+  std::int64_t batch_size = 256;                        // of all ranks together
+  int rank = 0, ranks = 1;                              // which even part of every batch is delivered, of how many
   bool train = true;                                    // random transforms and texts; otherwise those of evaluation
   bool shuffle = true;                                  // a new order in every epoch
   bool drop_last = true;                                // leave out the samples that do not fill a batch
@@ -45,6 +47,11 @@ class FOVEA_API Loader {
   // set and incomplete ones are dropped.
   Loader(ImageTextDataset dataset, const image::TransformConfig& transform, const TextEncoder* encoder,
          const LoaderOptions& options);
+  // Of a stream, a picture that cannot be used is left out, counted and named in the same way, and the next of the
+  // stream stands in its place. Its seed, rank and ranks must be those of the options. An epoch is as many batches as
+  // stream.samples() fill, the last one by samples of the next pass.
+  Loader(ShardStream stream, const image::TransformConfig& transform, const TextEncoder* encoder,
+         const LoaderOptions& options);
   ~Loader();
   Loader(Loader&&) noexcept;
   Loader& operator=(Loader&&) noexcept;
@@ -52,13 +59,15 @@ class FOVEA_API Loader {
   // The next batch; after an epoch's last comes the first of the following one. Throws what went wrong while making it.
   Batch next();
 
-  // Goes to batch `index` (0 .. batches_per_epoch()) of an epoch. A new loader stands at (0, 0).
-  void restart(std::int64_t epoch, std::int64_t index);
+  // Goes to batch `index` (0 .. batches_per_epoch()) of an epoch. A new loader stands at (0, 0). Of a stream, anywhere
+  // else needs the position() that was taken there.
+  void restart(std::int64_t epoch, std::int64_t index, const StreamPosition& position = {});
+  StreamPosition position() const;
 
   std::int64_t batches_per_epoch() const;
-  std::int64_t size() const;     // samples
-  std::int64_t skipped() const;  // pictures found unusable so far
-  const ImageTextDataset& dataset() const;
+  std::int64_t size() const;                // samples of an epoch
+  std::int64_t skipped() const;             // pictures found unusable so far; of a stream, also samples and shards
+  const ImageTextDataset& dataset() const;  // throws Error for a stream
 
  private:
   struct Impl;

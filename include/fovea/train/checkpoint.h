@@ -17,6 +17,7 @@ struct TrainState {
   std::int64_t optimizer_steps = 0;                  // updates: steps without the skipped ones
   std::int64_t skipped_steps = 0, bad_in_a_row = 0;  // steps whose loss or gradient was not finite
   std::int64_t epoch = 0, batch = 0;                 // the loader's position: the next batch
+  std::vector<std::int64_t> stream;                  // of each rank's stream: shard, sample, delivered
   std::int64_t samples = 0;                          // of the training split
   double training_seconds = 0, evaluation_seconds = 0, saving_seconds = 0;
   std::vector<double> meters;  // sums since the last line of the log

@@ -14,13 +14,22 @@
 namespace fovea::train {
 
 struct DataConfig {
-  std::string path = "data/emoji_clipart";  // a table (.tsv, .csv, .jsonl), or a folder with one or with pictures alone
+  std::string path = "data/emoji_clipart";  // a table, a folder, shards or COCO's JSON
+  std::string dataset_type = "auto";        // webdataset, csv (any table), coco, folder
+  std::int64_t num_samples = 0;             // of shards: samples of an epoch; 0: as many as there are
+  bool resampled = false;                   // shards are drawn with replacement, by weight
+  std::string upsampling_factors;           // with it: the weight of each source, "1::2"
+  std::int64_t shuffle_buffer = 5000;       // samples of shards that are read together and mixed
   std::string separator;                    // of a CSV table, one character; empty: found in its first line
   std::string train_split = "train";
   std::string image_column = "image";
+  std::string image_root;                               // folder that picture paths start from; empty: the table's
   std::string split_column = "split";                   // empty: the table has no splits, all rows are trained on
   std::vector<std::string> caption_columns{"caption"};  // the first one is what evaluation asks for
   std::vector<std::string> list_columns;  // caption columns whose cells are lists ("a, b, c"); a random part is drawn
+  bool every_caption = false;             // each is a pair of its own, instead of one of a picture's being drawn
+  std::string language_column;            // of a row's captions; empty: their columns' names are their languages
+  std::string join, join_column;          // a second table with further columns, and the column that both have
   double word_dropout = 0;                // probability of leaving out each word of a caption while training
   std::int64_t batch_size = 256;
   bool distinct_captions = false;                       // no two pairs of one step have equal captions
@@ -96,6 +105,8 @@ struct TrainConfig {
 };
 
 struct EvalConfig {
+  std::string path;                        // what is scored, of any type; empty: the training data
+  std::string image_root;                  // of its pictures
   std::vector<std::string> splits{"all"};  // "all": every split but the training split; none: nothing is scored
   std::int64_t every_epochs = 0;           // 0: only at the end
   std::int64_t batch_size = 256;
@@ -113,8 +124,9 @@ struct Config {
   std::string output = "out/run";  // run folder
 };
 
-// Reads a configuration from JSON text; what it leaves out is as in `defaults`. Throws Error for malformed JSON, unknown
-// keys (naming the nearest known one), wrong types and values out of range, naming `source` and the key's full path.
+// Reads a configuration from JSON text; what it leaves out is as in `defaults`. Throws Error for malformed JSON,
+// unknown keys (naming the nearest known one), wrong types and values out of range, naming `source` and the key's full
+// path.
 FOVEA_API Config parse_config(std::string_view json, const std::string& source = "configuration",
                               const Config& defaults = {});
 
