@@ -73,15 +73,25 @@ void check_model(const Options& options, const models::ClipFolder& clip, const e
               " holds\nhint: bring it up to date by naming its pictures with --data");
 }
 
-std::vector<eval::SearchResult> collect_results(const eval::SearchIndex& index, const Tensor& queries,
-                                                const std::vector<std::string>& names, bool are_pictures,
-                                                std::int64_t top) {
+// What a text's cosine with a picture tells: where the model learned a bias (SigLIP), the probability that they belong
+// together; otherwise the cosine.
+float text_score(const models::ClipModel& model, float cosine) {
+  if (!model.logit_bias) return cosine;
+  const objectives::Embeddings e = model.embeddings({}, {});
+  return static_cast<float>(1 /
+                            (1 + std::exp(-(e.scale().item() * static_cast<double>(cosine) + e.logit_bias.item()))));
+}
+
+std::vector<eval::SearchResult> collect_results(const models::ClipModel& model, const eval::SearchIndex& index,
+                                                const Tensor& queries, const std::vector<std::string>& names,
+                                                bool are_pictures, std::int64_t top) {
   std::vector<eval::SearchResult> results;
   for (const auto& hits : index.search(queries, top)) {
     eval::SearchResult result{names[results.size()], are_pictures, {}};
     for (const eval::Hit& hit : hits) {
       const std::string& path = index.pictures[static_cast<std::size_t>(hit.candidate)].path;
-      result.found.push_back({(fs::path(index.root) / path).string(), hit.score});
+      const float score = are_pictures ? hit.score : text_score(model, hit.score);
+      result.found.push_back({(fs::path(index.root) / path).string(), score});
     }
     results.push_back(std::move(result));
   }
@@ -128,11 +138,11 @@ void run(Options& options) {
   if (options.texts == std::vector<std::string>{"-"}) options.texts = lines_of_stdin();
   std::vector<eval::SearchResult> results;
   if (!options.texts.empty())
-    results =
-        collect_results(index, eval::embed_texts(encoder(clip), options.texts), options.texts, false, options.top);
+    results = collect_results(clip.model, index, eval::embed_texts(encoder(clip), options.texts), options.texts, false,
+                              options.top);
   if (!options.pictures.empty()) {
-    const auto more =
-        collect_results(index, embed_query_pictures(clip, options.pictures), options.pictures, true, options.top);
+    const auto more = collect_results(clip.model, index, embed_query_pictures(clip, options.pictures), options.pictures,
+                                      true, options.top);
     results.insert(results.end(), more.begin(), more.end());
   }
   for (const eval::SearchResult& result : results) print(result, index.root, options.json);

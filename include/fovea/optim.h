@@ -1,6 +1,7 @@
 // fovea/optim: optimisers and schedules.
 #pragma once
 
+#include "fovea/optim/adafactor.h"
 #include "fovea/optim/adamw.h"
 #include "fovea/optim/ema.h"
 #include "fovea/optim/lamb.h"

@@ -14,11 +14,12 @@ void check(const ClipEncoder& encoder) {
 }
 
 Tensor text_batch(const ClipEncoder& encoder, std::span<const std::string> texts) {
-  const std::int64_t context = models::TextTower::context(encoder.model.config.text);
+  const models::TextTower::Config& config = encoder.model.config.text;
+  const std::int64_t context = models::TextTower::context(config);
   std::vector<std::int32_t> ids;
   std::vector<std::int64_t> lengths;
   for (const std::string& text : texts) {
-    const auto tokens = encoder.tokenizer.encode(text, context);
+    const auto tokens = models::TextTower::padded(config, encoder.tokenizer.encode(text, context));
     ids.insert(ids.end(), tokens.begin(), tokens.end());
     lengths.push_back(static_cast<std::int64_t>(tokens.size()));
   }

@@ -268,12 +268,13 @@ std::optional<Json> hugging_face_json(const TransformConfig& config) {
   const bool squash = config.resize_mode == ResizeMode::squash, crops = !squash || config.resize_to > config.size;
   const int resized = std::max(config.resize_to, config.size);
   const auto square = [](int side) { return Json{{"height", side}, {"width", side}}; };
-  Json json{{"image_processor_type", pads ? "LlavaImageProcessor" : "CLIPImageProcessor"}, {"do_convert_rgb", true}};
+  const char* name = pads ? "LlavaImageProcessor" : crops ? "CLIPImageProcessor" : "SiglipImageProcessor";
+  Json json{{"image_processor_type", name}, {"do_convert_rgb", true}};
   if (pads) json["do_pad"] = true;
   json["do_resize"] = true;
   json["size"] = squash ? square(resized) : Json{{"shortest_edge", resized}};
   json["resample"] = static_cast<int>(config.interpolation);
-  json["do_center_crop"] = crops;
+  if (crops || pads) json["do_center_crop"] = crops;
   if (crops) json["crop_size"] = square(config.size);
   json["do_rescale"] = true;
   json["rescale_factor"] = 1.0 / 255;

@@ -109,6 +109,9 @@ void read_value(const Json& json, T& value, const JsonPlace& place, WholeRange r
     read_enumerator(json, value, place);
   } else if constexpr (requires { value.begin(); }) {
     read_list(json, value, place, range);
+  } else if constexpr (requires { value.reset(); }) {  // std::optional, whose numbers may be 0
+    value.reset();
+    if (!json.is_null()) read_value(json, value.emplace(), place, {0, range.high});
   } else if constexpr (std::is_same_v<T, bool>) {
     if (!json.is_boolean()) place.fail_with(json, "true or false");
     value = json.template get<bool>();
@@ -132,6 +135,8 @@ Json write_value(const T& value) {
       if (value == enumerator) return name;
     }
     fail("[json] enumerator ", static_cast<int>(value), " has no name");
+  } else if constexpr (requires { value.has_value(); }) {
+    return value ? Json(*value) : Json();
   } else if constexpr (std::is_arithmetic_v<T> || requires { value.begin(); }) {
     return value;
   } else {

@@ -21,23 +21,11 @@ ConfigJson hf_tower_json(const nn::TransformerConfig& c, const char* model_type,
   return json;
 }
 
-// Towers that a published class does not have.
-[[noreturn]] void refuse_export(const std::string& whose, const std::string& what) {
-  fail("[export] ", whose, " has no ", what,
-       "\nhint: --layout fovea writes every model; other towers (a vit or modified_resnet with a transformer) export");
-}
-
-template <class Tower, class Variant>
-const Tower& tower_of(const Variant& variant, const std::string& whose, const std::string& what) {
-  const auto* tower = std::get_if<Tower>(&variant);
-  if (tower == nullptr) refuse_export(whose, what);
-  return *tower;
-}
-
 constexpr const char* text_tower_name = "text tower but the causal transformer (this model's is of another type)";
 
 // open_clip's "act_kwargs" and "norm_kwargs" of a tower, and its "mlp_ratio".
 void read_open_clip_transformer(const Section& section, bool quick_gelu, nn::TransformerConfig& c) {
+  section.read("ls_init_value", c.layer_scale);
   c.activation = quick_gelu ? Activation::quick_gelu : Activation::gelu;
   if (section.has("act_kwargs")) {
     const Section act(section.json["act_kwargs"], section.place / "act_kwargs");
@@ -73,13 +61,86 @@ void write_open_clip_transformer(const nn::TransformerConfig& c, ConfigJson& jso
   json["mlp_ratio"] = mlp_ratio(c);
   if (c.activation == Activation::gelu_tanh) json["act_kwargs"] = {{"approximate", "tanh"}};
   if (c.eps != default_eps) json["norm_kwargs"] = {{"eps", c.eps}};
+  if (c.layer_scale > 0) json["ls_init_value"] = c.layer_scale;
+}
+
+// timm's image towers of SigLIP: what their names tell and what they were published with.
+struct TimmSiglip {
+  const char* name;
+  std::int64_t heads;
+  Activation activation;
+};
+constexpr TimmSiglip timm_siglips[]{{"vit_base_", 12, Activation::gelu},
+                                    {"vit_large_", 16, Activation::gelu},
+                                    {"vit_so400m_", 16, Activation::gelu},
+                                    {"vit_giantopt_", 16, Activation::gelu_tanh}};
+
+// All sizes but the number of heads are those of the file's parameters.
+VisionTransformerConfig parse_timm_siglip(const Section& vision, const io::TensorMap& file, const std::string& prefix) {
+  const std::string name = vision.text("timm_model_name", "");
+  const auto* known = std::find_if(std::begin(timm_siglips), std::end(timm_siglips), [&](const TimmSiglip& candidate) {
+    return name.starts_with(candidate.name) && name.find("_siglip_") != std::string::npos &&
+           name.find("_gap_") == std::string::npos;
+  });
+  if (known == std::end(timm_siglips))
+    (vision.place / "timm_model_name").fail_with(vision.json["timm_model_name"], "one of SigLIP's image towers");
+  vision.require("timm_pool", "map");
+  vision.require("timm_proj", "none");
+  const auto shape = [&](const std::string& tensor) {
+    const auto found = file.find(prefix + "visual.trunk." + tensor);
+    if (found == file.end()) fail(vision.place.prefix, "there is no parameter ", prefix, "visual.trunk.", tensor);
+    return found->second.shape();
+  };
+  VisionTransformerConfig config;
+  const Shape patches = shape("patch_embed.proj.weight"), positions = shape("pos_embed");
+  config.patch_size = patches[-1];
+  const auto grid = std::llround(std::sqrt(static_cast<double>(positions[-2])));
+  config.image_size = vision.square("image_size", config.patch_size * grid);
+  config.class_token = config.pre_norm = false;
+  config.patch_bias = config.map_head = true;
+  std::int64_t layers = 0;
+  while (file.contains(concat(prefix, "visual.trunk.blocks.", layers, ".norm1.weight"))) ++layers;
+  config.transformer = {patches[0],
+                        layers,
+                        known->heads,
+                        shape("blocks.0.mlp.fc1.weight")[0],
+                        known->activation,
+                        ops::AttentionKind::full,
+                        1e-6};
+  return config;
+}
+
+// Throws Error unless timm has a name for the tower.
+ConfigJson timm_siglip_json(const VisionTransformerConfig& vit) {
+  struct Size {
+    const char* name;
+    std::int64_t width, layers, heads, hidden;
+    Activation activation;
+  };
+  constexpr Size sizes_of[]{{"base", 768, 12, 12, 3072, Activation::gelu},
+                            {"large", 1024, 24, 16, 4096, Activation::gelu},
+                            {"so400m", 1152, 27, 16, 4304, Activation::gelu},
+                            {"giantopt", 1536, 40, 16, 6144, Activation::gelu_tanh}};
+  const nn::TransformerConfig& c = vit.transformer;
+  for (const Size& size : sizes_of) {
+    if (size.width != c.width || size.layers != c.layers || size.heads != c.heads || size.hidden != c.hidden ||
+        size.activation != c.activation || c.eps != 1e-6 || !vit.patch_bias || vit.pre_norm)
+      continue;
+    return {{"image_size", vit.image_size},
+            {"timm_model_name", concat("vit_", size.name, "_patch", vit.patch_size, "_siglip_", vit.image_size)},
+            {"timm_model_pretrained", false},
+            {"timm_pool", "map"},
+            {"timm_proj", "none"}};
+  }
+  refuse_export("open_clip",
+                "such an image tower: timm names those of SigLIP's published sizes alone, with exact gelu");
 }
 
 VisionTransformerConfig parse_open_clip_vit(const Section& vision, bool quick_gelu) {
   VisionTransformerConfig config;
   vision.require("pool_type", "tok");
   vision.require("pos_embed_type", "learnable");
-  for (const char* key : {"ls_init_value", "attentional_pool"}) vision.refuse(key);
+  vision.refuse("attentional_pool");
   config.image_size = vision.square("image_size", 224);
   config.patch_size = vision.square("patch_size", 16);
   config.pre_norm = !vision.get("no_ln_pre", false);
@@ -116,7 +177,7 @@ TextPool parse_open_clip_pool(const Section& text) {
 TextTransformerConfig parse_open_clip_text(const Section& text, bool quick_gelu) {
   TextTransformerConfig config;
   text.require("proj_type", "linear");
-  for (const char* key : {"hf_model_name", "ls_init_value", "embed_cls", "proj_bias"}) text.refuse(key);
+  for (const char* key : {"hf_model_name", "embed_cls"}) text.refuse(key);
   text.read("vocab_size", config.vocabulary);
   text.read("context_length", config.context);
   config.pool = parse_open_clip_pool(text);
@@ -126,10 +187,15 @@ TextTransformerConfig parse_open_clip_text(const Section& text, bool quick_gelu)
   text.read("layers", c.layers);
   if (text.get("no_causal_mask", false)) c.attention = ops::AttentionKind::full;
   read_open_clip_transformer(text, quick_gelu, c);
+  config.head = text.get("proj_bias", false);
+  // What the tokenizers of SigLIP and SigLIP 2 pad with; its own file, where there is one, is asked later.
+  if (text.has("hf_tokenizer_name") && config.pool == TextPool::last)
+    config.pad_token = config.vocabulary == 256000 ? 0 : 1;
   return config;
 }
 
 ConfigJson open_clip_vit_json(const VisionTransformerConfig& vit) {
+  if (vit.map_head) return timm_siglip_json(vit);
   if (!vit.class_token || vit.patch_bias) refuse_export("open_clip", "vit without a class token or with a patch bias");
   const nn::TransformerConfig& c = vit.transformer;
   ConfigJson json{{"image_size", vit.image_size},
@@ -156,6 +222,9 @@ ConfigJson open_clip_text_json(const TextTransformerConfig& text) {
     refuse_export("open_clip", "pooling of the text's mean, or of an end token that is not the largest id");
   }
   if (c.attention == ops::AttentionKind::full) json["no_causal_mask"] = true;
+  if (text.head) json["proj_bias"] = true;
+  if (text.pad_token)
+    json["hf_tokenizer_name"] = text.vocabulary == 256000 ? "timm/ViT-B-16-SigLIP2" : "timm/ViT-B-16-SigLIP";
   write_open_clip_transformer(c, json);
   return json;
 }
@@ -251,9 +320,14 @@ struct HfFamily {
   const char* model_type;
   ClipConfig (*parse)(const ConfigJson& json, const std::string& file);
 };
-constexpr HfFamily hf_families[]{{"clip", parse_hf_clip}};
+constexpr HfFamily hf_families[]{{"clip", parse_hf_clip}, {"siglip", parse_hf_siglip_config}};
 
 }  // namespace
+
+void refuse_export(const std::string& whose, const std::string& what) {
+  fail("[export] ", whose, " has no ", what,
+       "\nhint: --layout fovea writes every model; other towers (a vit or modified_resnet with a transformer) export");
+}
 
 bool is_hf_clip(std::string_view model_type) {
   return std::any_of(std::begin(hf_families), std::end(hf_families),
@@ -268,12 +342,15 @@ ClipConfig parse_hf_config(const ConfigJson& json, const std::string& file) {
 }
 
 ConfigJson to_hf_config(const ClipConfig& config) {
+  if (config.similarity == Similarity::scale_and_bias) return to_hf_siglip_config(config);
   const std::string whose = "Hugging Face's CLIPModel";
   const auto& image = tower_of<VisionTransformerConfig>(config.image, whose, "image tower but the vit");
   const auto& text = tower_of<TextTransformerConfig>(config.text, whose, text_tower_name);
-  if (!image.class_token || !image.pre_norm || image.patch_bias)
-    refuse_export(whose, "vit without a class token or pre_norm, or with a patch bias");
-  if (text.transformer.attention != ops::AttentionKind::causal) refuse_export(whose, text_tower_name);
+  if (config.similarity != Similarity::scale) refuse_export(whose, "temperature");
+  if (!image.class_token || !image.pre_norm || image.patch_bias || image.transformer.layer_scale > 0)
+    refuse_export(whose, "vit without a class token or pre_norm, or with a patch bias or layer scale");
+  if (text.transformer.attention != ops::AttentionKind::causal || text.head || text.transformer.layer_scale > 0)
+    refuse_export(whose, text_tower_name);
   if (text.pool != TextPool::eot && text.pool != TextPool::end_token)
     refuse_export(whose, "pooling of the text's first or last token, or of the mean");
 
@@ -293,24 +370,29 @@ ConfigJson to_hf_config(const ClipConfig& config) {
           {"vision_config", vision}};
 }
 
-ClipConfig parse_open_clip_config(const ConfigJson& json, const std::string& file) {
+ClipConfig parse_open_clip_config(const ConfigJson& json, const std::string& file, const io::TensorMap& parameters,
+                                  const std::string& prefix) {
   const Section whole(json, {"[model] " + file + ": ", "model_cfg"});
   for (const char* key : {"embed_dim", "vision_cfg", "text_cfg"}) {
     if (!whole.has(key)) fail(whole.place.prefix, (whole.place / key).path, " is missing");
   }
-  for (const char* key : {"multimodal_cfg", "init_logit_bias", "nonscalar_logit_scale"}) whole.refuse(key);
+  whole.refuse("multimodal_cfg");
   const Section vision(json["vision_cfg"], whole.place / "vision_cfg");
   const Section text(json["text_cfg"], whole.place / "text_cfg");
   const bool quick_gelu = whole.get("quick_gelu", false);
   ClipConfig config;
   whole.read("embed_dim", config.embed);
-  vision.refuse("timm_model_name");
-  if (vision.has("layers") && vision.json["layers"].is_array()) {
+  if (whole.has("init_logit_bias")) config.similarity = Similarity::scale_and_bias;
+  if (vision.has("timm_model_name")) {
+    config.image = parse_timm_siglip(vision, parameters, prefix);
+  } else if (vision.has("layers") && vision.json["layers"].is_array()) {
     config.image = parse_open_clip_resnet(vision, config.embed);
   } else {
     config.image = parse_open_clip_vit(vision, quick_gelu);
   }
-  config.text = parse_open_clip_text(text, quick_gelu);
+  TextTransformerConfig words = parse_open_clip_text(text, quick_gelu);
+  words.embed = config.embed;
+  config.text = words;
   return config;
 }
 
@@ -340,6 +422,9 @@ ConfigJson to_open_clip_config(const ClipConfig& config) {
     refuse_export("open_clip", "such activations: quick_gelu in both towers, or gelu or gelu_tanh in each");
   }
   if (quick) json["quick_gelu"] = true;
+  if (config.similarity == Similarity::temperature) refuse_export("open_clip", "temperature");
+  if (config.similarity == Similarity::scale_and_bias) json["init_logit_bias"] = -10;
+  if (text.head) json["custom_text"] = true;
   json["vision_cfg"] = vision;
   json["text_cfg"] = open_clip_text_json(text);
   return json;

@@ -49,7 +49,7 @@ ClipConfig read_config(const std::string& folder, const ClipNaming& naming, cons
     if (!exists(path)) return detail::infer_openai_config(file, naming.prefix, file_path);
     const Json json = read_json(path);
     FOVEA_CHECK(json.contains("model_cfg"), "[model] ", path, " has no \"model_cfg\"");
-    return detail::parse_open_clip_config(json["model_cfg"], path);
+    return detail::parse_open_clip_config(json["model_cfg"], path, file, naming.prefix);
   }
   const std::string path = folder + "/config.json";
   const Json json = read_json(path);
@@ -67,10 +67,34 @@ ClipModel make_model(const ClipConfig& config, DType dtype, const std::string& p
   }
 }
 
-// What transformers and open_clip need to know about tokenizer.json.
-void write_tokenizer(const std::string& folder, const text::Tokenizer& tokenizer, std::int64_t context) {
+// How tokenizer.json writes the token of an id; null where it is none.
+Json token_of(const Json& json, std::int64_t id) {
+  for (const Json& token : json.value("added_tokens", Json::array())) {
+    if (token["id"] == id) return token["content"];
+  }
+  const Json& vocabulary = json["model"]["vocab"];
+  if (vocabulary.is_array())  // pieces with their scores
+    return id < std::ssize(vocabulary) ? vocabulary[static_cast<std::size_t>(id)][0] : Json();
+  for (const auto& [token, number] : vocabulary.items()) {
+    if (number == id) return token;
+  }
+  return {};
+}
+
+// What transformers and open_clip need to know about tokenizer.json. Models that fill captions up have any tokenizer,
+// the others CLIP's.
+void write_tokenizer(const std::string& folder, const text::Tokenizer& tokenizer, const TextTower::Config& tower) {
+  const std::int64_t context = TextTower::context(tower);
   tokenizer.save(folder + "/tokenizer.json");
   const Json json = Json::parse(io::read_file(folder + "/tokenizer.json"));
+  const auto* text = std::get_if<TextTransformerConfig>(&tower);
+  if (text != nullptr && text->pad_token) {
+    Json config{{"tokenizer_class", "PreTrainedTokenizerFast"},
+                {"model_max_length", context},
+                {"pad_token", token_of(json, *text->pad_token)}};
+    if (tokenizer.end_id() >= 0) config["eos_token"] = token_of(json, tokenizer.end_id());
+    return write_json(folder + "/tokenizer_config.json", config);
+  }
   write_json(folder + "/vocab.json", json["model"]["vocab"]);
   io::write_file(folder + "/merges.txt", tokenizer.merges_text());
   Json config{{"tokenizer_class", "CLIPTokenizer"}, {"model_max_length", context}};
@@ -83,6 +107,17 @@ void write_tokenizer(const std::string& folder, const text::Tokenizer& tokenizer
 }
 
 }  // namespace
+
+image::TransformConfig usual_transform(const ClipConfig& config) {
+  image::TransformConfig transform;
+  transform.size = static_cast<int>(ImageTower::image_size(config.image));
+  const auto* vit = std::get_if<VisionTransformerConfig>(&config.image);
+  if (vit != nullptr && vit->map_head) {
+    transform.resize_mode = image::ResizeMode::squash;
+    transform.normalization.mean = transform.normalization.std = {0.5, 0.5, 0.5};
+  }
+  return transform;
+}
 
 FolderKind folder_kind(const std::string& folder, std::optional<ModelLayout> given) {
   std::error_code unknown;
@@ -116,7 +151,20 @@ LoadedClip load_clip_model(const std::string& folder, std::optional<ModelLayout>
   return loaded;
 }
 
-std::optional<text::Tokenizer> load_clip_tokenizer(const std::string& folder, const LoadedClip& clip) {
+// The token that a published tokenizer pads with, which the model's own file does not tell reliably.
+static void read_pad_token(const std::string& folder, const text::Tokenizer& tokenizer, ClipConfig& config) {
+  auto* text = std::get_if<TextTransformerConfig>(&config.text);
+  const std::string path = folder + "/tokenizer_config.json";
+  if (text == nullptr || !text->pad_token || !exists(path)) return;
+  const Json json = read_json(path);
+  if (!json.contains("pad_token")) return;
+  const Json& token = json["pad_token"].is_object() ? json["pad_token"].value("content", Json()) : json["pad_token"];
+  const std::int32_t id = token.is_string() ? tokenizer.id_of(token.get<std::string>()) : -1;
+  FOVEA_CHECK(id >= 0, "[model] ", path, " pads with ", token.dump(), ", which the tokenizer does not have");
+  text->pad_token = id;
+}
+
+std::optional<text::Tokenizer> load_clip_tokenizer(const std::string& folder, LoadedClip& clip) {
   const ClipConfig& config = clip.model.config;
   const std::int64_t vocabulary = TextTower::vocabulary(config.text);
   const std::string path = first_of(folder, {"tokenizer.json", "bpe_simple_vocab_16e6.txt", "merges.txt"});
@@ -125,6 +173,7 @@ std::optional<text::Tokenizer> load_clip_tokenizer(const std::string& folder, co
       path.ends_with(".json") ? text::Tokenizer::load(path) : text::Tokenizer::load_merges(path, vocabulary);
   FOVEA_CHECK(tokenizer->vocabulary_size() <= vocabulary, "[model] ", path, " has ", tokenizer->vocabulary_size(),
               " entries, the model knows ", vocabulary);
+  if (clip.naming.layout != ModelLayout::fovea) read_pad_token(folder, *tokenizer, clip.model.config);
   const auto* text = std::get_if<TextTransformerConfig>(&config.text);
   if (text != nullptr && text->pool == TextPool::end_token) {
     FOVEA_CHECK(tokenizer->end_id() == text->end_token, "[model] ", path, " ends captions with id ",
@@ -154,7 +203,7 @@ ClipFolder load_clip(const std::string& folder) {
   FOVEA_CHECK(transform, "[model] ", folder, own ? "/preprocessor.json" : "/preprocessor_config.json",
               ": No such file");
   const auto* text = std::get_if<TextTransformerConfig>(&loaded.model.config.text);
-  FOVEA_CHECK(loaded.naming.layout != ModelLayout::open_clip || text == nullptr ||
+  FOVEA_CHECK(loaded.naming.layout != ModelLayout::open_clip || text == nullptr || text->pad_token ||
                   (text->pool == TextPool::eot && text->transformer.attention == ops::AttentionKind::causal),
               "[model] ", folder,
               " was trained on padded captions (no_causal_mask, or a pool_type other than argmax); "
@@ -180,12 +229,12 @@ void export_clip(const std::string& folder, ModelLayout layout, const ClipModel&
   make_folder(folder);
   const bool open_clip = layout == ModelLayout::open_clip;
   nn::save_parameters(folder + (open_clip ? "/open_clip_model.safetensors" : "/model.safetensors"),
-                      clip_file_tensors(model, {layout, "", false}), floats);
+                      clip_file_tensors(model, {layout, "", open_clip && model.text_model.projects()}), floats);
   if (tokenizer != nullptr) {
     if (layout == ModelLayout::fovea) {
       tokenizer->save(folder + "/tokenizer.json");
     } else {
-      write_tokenizer(folder, *tokenizer, TextTower::context(model.config.text));
+      write_tokenizer(folder, *tokenizer, model.config.text);
     }
   }
   if (transform != nullptr && !open_clip) write_transform(folder, layout, *transform);

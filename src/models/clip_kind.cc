@@ -3,6 +3,7 @@
 #include "fovea/autograd/no_grad.h"
 #include "fovea/models/clip_folder.h"
 #include "fovea/objectives/info_nce.h"
+#include "fovea/objectives/sigmoid.h"
 #include "fovea/ops/matmul.h"
 #include "models/model_kinds.h"
 #include "models/run_inputs.h"
@@ -22,7 +23,9 @@ Var image_features(const ClipModel& model, const Tensor& pixels, io::TensorMap& 
   const std::int64_t n = input.dim(0);
   const Var hidden = vit->hidden(input, nn::Ctx{});
   const Var features = projected(model.visual_projection, vit->pool(hidden, n, nn::Ctx{}));
-  outputs["vision_model_output.last_hidden_state"] = hidden.value().reshape({n, vit->config.tokens(), vit->features()});
+  const NoGrad nothing_is_recorded;
+  const Var last = vit->head ? vit->post_layernorm(Var(hidden.value()), nn::Ctx{}) : hidden;
+  outputs["vision_model_output.last_hidden_state"] = last.value().reshape({n, vit->config.tokens(), last.dim(1)});
   outputs["vision_model_output.pooler_output"] = features.value();
   return features;
 }
@@ -38,7 +41,7 @@ Var text_features(const ClipModel& model, const Tensor& ids, const Tensor* mask,
       pooled_rows(transformer->config, texts.padded, PackedLayout::uniform(texts.count, texts.length)));
   const Var hidden = transformer->hidden(texts.tokens, ctx);
   const Var pooled = transformer->final_layer_norm(ops::gather_rows(hidden, rows), ctx);
-  const Var features = projected(model.text_projection, pooled);
+  const Var features = projected(model.text_projection, transformer->project(pooled, ctx));
   const NoGrad nothing_is_recorded;
   const Var last = transformer->final_layer_norm(Var(hidden.value()), ctx);
   outputs["text_model_output.last_hidden_state"] = texts.unpacked(last.value());
@@ -84,12 +87,14 @@ io::TensorMap run_clip(const std::string& folder, ModelLayout layout, const io::
   if (both) {
     outputs["logits_per_image"] = logits(e.image, e.text, e);
     outputs["logits_per_text"] = logits(e.text, e.image, e);
+    if (e.logit_bias.defined()) outputs["probs_per_image"] = ops::sigmoid(Var(outputs["logits_per_image"])).value();
   }
   FOVEA_CHECK(paired || !options.gradients, "[run_hf] gradients need a loss",
               both ? concat(": there are ", e.image.dim(0), " pictures and ", e.text.dim(0), " texts")
                    : std::string(", which needs both pixel_values and input_ids"));
   if (!paired) return outputs;
-  const Var loss = objectives::InfoNce{}(e, nn::Ctx{}).total;
+  const Var loss =
+      e.logit_bias.defined() ? objectives::Sigmoid{}(e, nn::Ctx{}).total : objectives::InfoNce{}(e, nn::Ctx{}).total;
   outputs["loss"] = loss.value();
   if (!options.gradients) return outputs;
   backward(loss);
@@ -99,7 +104,7 @@ io::TensorMap run_clip(const std::string& folder, ModelLayout layout, const io::
 
 std::vector<std::string> rewrite_clip(const std::string& from, const std::string& to, ModelLayout layout,
                                       io::FloatFormat floats) {
-  const LoadedClip clip = load_clip_model(from);
+  LoadedClip clip = load_clip_model(from);
   const auto tokenizer = load_clip_tokenizer(from, clip);
   const auto transform = load_clip_transform(from, clip);
   export_clip(to, layout, clip.model, tokenizer ? &*tokenizer : nullptr, transform ? &*transform : nullptr, floats);

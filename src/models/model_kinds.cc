@@ -3,7 +3,9 @@
 namespace fovea::models::detail {
 namespace {
 
-constexpr ModelKind kinds[]{{"clip", run_clip, rewrite_clip}, {"efficientnet", run_efficientnet, rewrite_efficientnet}};
+constexpr ModelKind kinds[]{{"clip", run_clip, rewrite_clip},
+                            {"siglip", run_clip, rewrite_clip},
+                            {"efficientnet", run_efficientnet, rewrite_efficientnet}};
 
 }  // namespace
 

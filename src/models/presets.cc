@@ -47,11 +47,12 @@ using Json = nlohmann::ordered_json;
 
 static void fields(Same<nn::TransformerConfig> auto& c, auto&& f) {
   f("width", c.width), f("layers", c.layers), f("heads", c.heads), f("hidden", c.hidden);
-  f("activation", c.activation), f("attention", c.attention), f("eps", c.eps);
+  f("activation", c.activation), f("attention", c.attention), f("eps", c.eps), f("layer_scale", c.layer_scale);
 }
 static void fields(Same<VisionTransformerConfig> auto& c, auto&& f) {
   f("image_size", c.image_size), f("patch_size", c.patch_size), f("class_token", c.class_token);
-  f("pre_norm", c.pre_norm), f("patch_bias", c.patch_bias);
+  f("pre_norm", c.pre_norm), f("patch_bias", c.patch_bias), f("map_head", c.map_head);
+  f("patch_dropout", c.patch_dropout);
   fields(c.transformer, f);
 }
 static void fields(Same<ModifiedResNetConfig> auto& c, auto&& f) {
@@ -62,7 +63,7 @@ static void fields(Same<ResNetConfig> auto& c, auto&& f) {
 }
 static void fields(Same<TextTransformerConfig> auto& c, auto&& f) {
   f("vocabulary", c.vocabulary), f("context", c.context), f("pool", c.pool);
-  f("end_token", c.end_token);
+  f("end_token", c.end_token), f("pad_token", c.pad_token), f("head", c.head);
   fields(c.transformer, f);
 }
 static void fields(Same<CbowConfig> auto& c, auto&& f) {
@@ -173,6 +174,44 @@ const std::map<std::string, BertConfig, std::less<>>& bert_presets() {
   return table;
 }
 
+struct SiglipSizes {
+  std::int64_t width, layers, heads, hidden;
+};
+constexpr SiglipSizes siglip_b{768, 12, 12, 3072}, siglip_l{1024, 24, 16, 4096}, siglip_so400m{1152, 27, 16, 4304},
+    siglip_gopt{1536, 40, 16, 6144};
+
+// Two towers of SigLIP, which meet in the image tower's width. Captions are filled up with the token `pad`.
+ClipConfig siglip(std::int64_t image_size, std::int64_t patch, const SiglipSizes& image, const SiglipSizes& text,
+                  std::int64_t vocabulary, std::int64_t context, std::int64_t pad) {
+  const auto tower = [](const SiglipSizes& s) {
+    return nn::TransformerConfig{s.width, s.layers, s.heads, s.hidden, Activation::gelu_tanh, ops::AttentionKind::full,
+                                 1e-6};
+  };
+  VisionTransformerConfig vision;
+  vision.image_size = image_size;
+  vision.patch_size = patch;
+  vision.transformer = tower(image);
+  vision.class_token = vision.pre_norm = false;
+  vision.patch_bias = vision.map_head = true;
+  TextTransformerConfig words;
+  words.vocabulary = vocabulary;
+  words.context = context;
+  words.transformer = tower(text);
+  words.pool = TextPool::last;
+  words.pad_token = pad;
+  words.head = true;
+  words.embed = image.width;
+  return {vision, words, image.width, Similarity::scale_and_bias};
+}
+// SigLIP, whose pad is the end of text, 1; and SigLIP 2, with Gemma's vocabulary and pad.
+ClipConfig siglip1(std::int64_t image_size, std::int64_t patch, const SiglipSizes& sizes, std::int64_t context = 64) {
+  return siglip(image_size, patch, sizes, sizes, 32000, context, 1);
+}
+ClipConfig siglip2(std::int64_t image_size, std::int64_t patch, const SiglipSizes& sizes) {
+  const bool giant = sizes.width == siglip_gopt.width;
+  return siglip(image_size, patch, sizes, giant ? siglip_so400m : sizes, 256000, 64, 0);
+}
+
 constexpr std::int64_t small_vocabulary = 4096, small_context = 32;  // of the embedded tokenizer, and its captions
 
 ClipConfig small_resnet_cbow(std::int64_t width) {
@@ -265,6 +304,30 @@ std::map<std::string, ClipConfig, std::less<>> make_presets() {
       {"ViT-H-14", vit(1024, 224, 14, 32, 1280, 16, 4, 1024, 16, 24, exact)},
       {"ViT-g-14", vit(1024, 224, 14, 40, 1408, 16, 4.3637, 1024, 16, 24, exact)},
       {"ViT-bigG-14", vit(1280, 224, 14, 48, 1664, 16, 4.9231, 1280, 20, 32, exact)},
+      {"ViT-B-16-SigLIP", siglip1(224, 16, siglip_b)},
+      {"ViT-B-16-SigLIP-256", siglip1(256, 16, siglip_b)},
+      {"ViT-B-16-SigLIP-384", siglip1(384, 16, siglip_b)},
+      {"ViT-B-16-SigLIP-512", siglip1(512, 16, siglip_b)},
+      {"ViT-B-16-SigLIP-i18n-256", siglip(256, 16, siglip_b, siglip_b, 250000, 64, 1)},
+      {"ViT-L-16-SigLIP-256", siglip1(256, 16, siglip_l)},
+      {"ViT-L-16-SigLIP-384", siglip1(384, 16, siglip_l)},
+      {"ViT-SO400M-14-SigLIP", siglip1(224, 14, siglip_so400m, 16)},
+      {"ViT-SO400M-14-SigLIP-384", siglip1(384, 14, siglip_so400m)},
+      {"ViT-B-32-SigLIP2-256", siglip2(256, 32, siglip_b)},
+      {"ViT-B-16-SigLIP2", siglip2(224, 16, siglip_b)},
+      {"ViT-B-16-SigLIP2-256", siglip2(256, 16, siglip_b)},
+      {"ViT-B-16-SigLIP2-384", siglip2(384, 16, siglip_b)},
+      {"ViT-B-16-SigLIP2-512", siglip2(512, 16, siglip_b)},
+      {"ViT-L-16-SigLIP2-256", siglip2(256, 16, siglip_l)},
+      {"ViT-L-16-SigLIP2-384", siglip2(384, 16, siglip_l)},
+      {"ViT-L-16-SigLIP2-512", siglip2(512, 16, siglip_l)},
+      {"ViT-SO400M-14-SigLIP2", siglip2(224, 14, siglip_so400m)},
+      {"ViT-SO400M-16-SigLIP2-256", siglip2(256, 16, siglip_so400m)},
+      {"ViT-SO400M-16-SigLIP2-384", siglip2(384, 16, siglip_so400m)},
+      {"ViT-SO400M-16-SigLIP2-512", siglip2(512, 16, siglip_so400m)},
+      {"ViT-gopt-16-SigLIP2-256", siglip2(256, 16, siglip_gopt)},
+      {"ViT-gopt-16-SigLIP2-384", siglip2(384, 16, siglip_gopt)},
+      {"small-siglip", siglip(64, 8, {128, 4, 4, 512}, {128, 2, 4, 512}, small_vocabulary, 16, small_vocabulary - 1)},
       {"ResNet18", resnet_text({2, 2, 2, 2})},
       {"ResNet34", resnet_text({3, 4, 6, 3})},
       {"align-b7-base", align("b7", 289, "bert-base", 64, 640)},
@@ -355,6 +418,7 @@ ClipConfig parse_clip_config(const std::string& text) {
     io::detail::read_value(json["projection_bias"], config.projection_bias, place / "projection_bias", whole_numbers);
   }
   if (auto* resnet = std::get_if<ModifiedResNetConfig>(&config.image)) resnet->embed = config.embed;
+  if (auto* words = std::get_if<TextTransformerConfig>(&config.text)) words->embed = config.embed;
   return config;
 }
 
@@ -377,8 +441,8 @@ ModelSize model_size(const ClipConfig& config, std::int64_t caption_tokens) {
   size.image_flops = ImageTower::flops(config.image);
   if (!model.vision_model.projects())
     size.image_flops += 2 * embed * static_cast<double>(model.vision_model.features());
-  size.text_flops =
-      TextTower::flops(config.text, caption_tokens) + 2 * embed * static_cast<double>(model.text_model.features());
+  size.text_flops = TextTower::flops(config.text, caption_tokens);
+  if (!model.text_model.projects()) size.text_flops += 2 * embed * static_cast<double>(model.text_model.features());
   return size;
 }
 

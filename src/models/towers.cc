@@ -96,6 +96,9 @@ TextTower::TextTower(const Config& config, nn::Init& init)
 std::int64_t TextTower::features() const {
   return std::visit([](const auto& t) { return t.features(); }, tower);
 }
+bool TextTower::projects() const {
+  return std::visit([](const auto& t) { return t.projects(); }, tower);
+}
 Var TextTower::operator()(const Tensor& tokens, const nn::Ctx& ctx) const {
   return std::visit([&](const auto& t) { return t(tokens, ctx); }, tower);
 }
@@ -107,6 +110,14 @@ std::int64_t TextTower::vocabulary(const Config& config) {
 }
 std::int64_t TextTower::context(const Config& config) {
   return std::visit([](const auto& c) { return c.context; }, config);
+}
+
+std::vector<std::int32_t> TextTower::padded(const Config& config, std::vector<std::int32_t> tokens) {
+  const auto* transformer = std::get_if<TextTransformerConfig>(&config);
+  if (transformer == nullptr || !transformer->pad_token) return tokens;
+  const auto length = static_cast<std::size_t>(transformer->context);
+  if (tokens.size() < length) tokens.resize(length, static_cast<std::int32_t>(*transformer->pad_token));
+  return tokens;
 }
 
 }  // namespace fovea::models

@@ -55,11 +55,20 @@ Tensor gather(const FileTensor& tensor, const ValueOf& value_of) {
   std::vector<Tensor> values;
   for (const ParamEntry& part : tensor.parts) values.push_back(to_file_layout(part, value_of(part)));
   const Tensor all = stacked(values);
+  if (tensor.as) return all.reshape(*tensor.as);
   return tensor.transposed ? transposed(all) : all;
 }
 
+// The shape of all parts together, before what the file does to them.
+Shape stacked_shape(const FileTensor& tensor) {
+  Shape shape = file_shape(tensor.parts.front());
+  const auto parts = static_cast<std::int64_t>(tensor.parts.size());
+  if (parts > 1) shape.set(0, shape[0] * parts);
+  return shape;
+}
+
 void set(const FileTensor& tensor, const Tensor& stored) {
-  const Tensor all = tensor.transposed ? transposed(stored) : stored;
+  const Tensor all = tensor.transposed ? transposed(stored) : stored.reshape(stacked_shape(tensor));
   std::int64_t begin = 0;
   for (const ParamEntry& part : tensor.parts) {
     const bool whole = tensor.parts.size() == 1;
@@ -113,8 +122,8 @@ Tensor from_file_layout(const ParamEntry& entry, const Tensor& stored) {
 }
 
 Shape FileTensor::shape() const {
-  Shape shape = file_shape(parts.front());
-  if (parts.size() > 1) shape.set(0, shape[0] * static_cast<std::int64_t>(parts.size()));
+  if (as) return *as;
+  const Shape shape = stacked_shape(*this);
   return transposed ? Shape{shape[1], shape[0]} : shape;
 }
 
@@ -148,7 +157,7 @@ void save_parameters(const std::string& path, const std::vector<ParamEntry>& ent
 void load_parameters(const std::string& path, const io::TensorMap& file, const std::vector<FileTensor>& tensors) {
   refuse_differences("[load] " + path + " does not fit the model", differences(file, tensors),
                      "\nhint: the configuration beside the file must describe the same model");
-  for (const FileTensor& tensor : tensors) set(tensor, file.at(tensor.name).reshape(tensor.shape()));
+  for (const FileTensor& tensor : tensors) set(tensor, file.at(tensor.name));
 }
 
 void load_parameters(const std::string& path, const std::vector<ParamEntry>& entries) {

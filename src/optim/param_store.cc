@@ -22,7 +22,8 @@ ParamStore::ParamStore(const std::vector<nn::ParamEntry>& entries) {
     const bool placed = !offsets_.emplace(leaf.get(), total).second;
     const Tensor part = entry.value();
     const std::int64_t before = entry.is_part ? entry.begin * (part.numel() / (entry.end - entry.begin)) : 0;
-    segments_.push_back({offsets_[leaf.get()] + before, part.numel(), leaf->decay, leaf->lr_scale});
+    segment_of_.emplace(std::pair(leaf.get(), entry.begin), segments_.size());
+    segments_.push_back({{offsets_[leaf.get()] + before, part.numel(), leaf->decay, leaf->lr_scale}, part.shape()});
     if (placed) continue;
     FOVEA_CHECK(leaves_.empty() || leaf->value.dtype() == leaves_.front()->value.dtype(), "[param_store] ", entry.path,
                 " is ", to_string(leaf->value.dtype()), ", the others are ", to_string(leaves_.front()->value.dtype()));
@@ -49,10 +50,33 @@ ParamStore::ParamStore(const std::vector<nn::ParamEntry>& entries) {
   allocator::release_cached();  // where the values were: as much as all weights, in sizes that training may not ask for
 }
 
-Tensor& ParamStore::role(const std::string& name) {
+Tensor& ParamStore::role(const std::string& name) { return role(name, weights_.dtype()); }
+
+Tensor& ParamStore::role(const std::string& name, DType dtype) {
   Tensor& block = roles_[name];
-  if (!block.defined()) block = zeros(weights_.shape(), weights_.dtype());
+  if (!block.defined()) block = zeros(weights_.shape(), dtype);
   return block;
+}
+
+Tensor& ParamStore::reduced_role(const std::string& name, const std::vector<std::int64_t>& numbers) {
+  FOVEA_CHECK(numbers.size() == segments_.size(), "[param_store] there are ", segments_.size(), " tensors, sizes of ",
+              numbers.size());
+  Tensor& block = roles_[name];
+  if (block.defined()) return block;
+  std::vector<std::int64_t>& begins = reduced_[name];
+  begins.push_back(0);
+  for (const std::int64_t count : numbers) begins.push_back(begins.back() + count);
+  block = zeros({begins.back()}, weights_.dtype());
+  return block;
+}
+
+Tensor ParamStore::role_view(const std::string& name, const nn::ParamEntry& entry) const {
+  const auto reduced = reduced_.find(name);
+  if (reduced == reduced_.end()) return view(roles_.at(name), entry);
+  const auto found = segment_of_.find({entry.leaf.get(), entry.begin});
+  if (found == segment_of_.end()) return {};
+  const std::int64_t begin = reduced->second[found->second], end = reduced->second[found->second + 1];
+  return roles_.at(name).segment(begin, {end - begin});
 }
 
 void ParamStore::clear_gradients() {

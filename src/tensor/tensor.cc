@@ -162,13 +162,26 @@ Tensor random_tensor(Shape shape, DType dtype, Draw draw) {
   });
   return out;
 }
+double normal_from_bits(const std::array<std::uint32_t, 4>& bits) {
+  const double radius = std::sqrt(-2.0 * std::log(1.0 - uniform_from_bits(bits[0])));
+  return radius * std::cos(6.283185307179586 * uniform_from_bits(bits[1]));
+}
+
 }  // namespace
 
 Tensor random_normal(Shape shape, RngKey key, double mean, double stddev, DType dtype) {
   return random_tensor(shape, dtype, [=](std::int64_t i) {
-    const auto bits = philox(key, static_cast<std::uint64_t>(i));
-    const double radius = std::sqrt(-2.0 * std::log(1.0 - uniform_from_bits(bits[0])));
-    return mean + stddev * radius * std::cos(6.283185307179586 * uniform_from_bits(bits[1]));
+    return mean + stddev * normal_from_bits(philox(key, static_cast<std::uint64_t>(i)));
+  });
+}
+
+Tensor random_truncated_normal(Shape shape, RngKey key, double stddev, DType dtype) {
+  constexpr double spread = 0.87962566103423978;  // of a standard normal between -2 and 2
+  return random_tensor(shape, dtype, [=](std::int64_t i) {
+    double x = 3;
+    for (std::uint64_t draw = 0; std::fabs(x) > 2; ++draw)
+      x = normal_from_bits(philox(key, static_cast<std::uint64_t>(i), draw));
+    return stddev / spread * x;
   });
 }
 

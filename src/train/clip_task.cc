@@ -40,39 +40,71 @@ namespace {
 // Captions to tokens, as the loader asks for them.
 class CaptionEncoder final : public data::TextEncoder {
  public:
-  CaptionEncoder(const text::Tokenizer& tokenizer, std::int64_t context) : tokenizer_(tokenizer), context_(context) {}
+  CaptionEncoder(const text::Tokenizer& tokenizer, const models::TextTower::Config& tower)
+      : tokenizer_(tokenizer), tower_(tower) {}
   std::vector<std::int32_t> encode(std::string_view caption) const override {
-    return tokenizer_.encode(caption, context_);
+    return models::TextTower::padded(tower_, tokenizer_.encode(caption, models::TextTower::context(tower_)));
   }
 
  private:
   const text::Tokenizer& tokenizer_;
-  std::int64_t context_;
+  const models::TextTower::Config& tower_;
 };
 
 // A model folder with its weights.
 models::ClipFolder load_folder(const std::string& folder, const Config& config) {
   models::LoadedClip loaded = models::load_clip_model(folder, {}, training_dtype(config.train));
-  std::optional<text::Tokenizer> tokenizer = config.data.tokenizer.empty() ? models::load_clip_tokenizer(folder, loaded)
-                                                                           : text::Tokenizer::load(config.data.tokenizer);
+  std::optional<text::Tokenizer> tokenizer = config.data.tokenizer.empty()
+                                                 ? models::load_clip_tokenizer(folder, loaded)
+                                                 : text::Tokenizer::load(config.data.tokenizer);
   FOVEA_CHECK(tokenizer, "[train] ", folder, " has no tokenizer\nhint: name one with data.tokenizer");
-  const std::optional<image::TransformConfig> transform = models::load_clip_transform(folder, loaded);
-  image::TransformConfig usual;
-  usual.size = static_cast<int>(models::ImageTower::image_size(loaded.model.config.image));
+  const auto transform = models::load_clip_transform(folder, loaded);
+  const image::TransformConfig usual = models::usual_transform(loaded.model.config);
   return {std::move(loaded.model), std::move(*tokenizer), transform.value_or(usual)};
+}
+
+// The description with the image tower of another model, which comes with the joint space that it maps to.
+models::ClipConfig description(const Config& config, const models::ClipConfig* image_from) {
+  models::ClipConfig model = models::parse_clip_config(config.model);
+  if (config.objective.name == "sigmoid" && model.similarity == models::Similarity::scale)
+    model.similarity = models::Similarity::scale_and_bias;
+  if (image_from != nullptr) {
+    model.image = image_from->image;
+    model.embed = image_from->embed;
+    model.projection_bias = image_from->projection_bias;
+    if (auto* text = std::get_if<models::TextTransformerConfig>(&model.text)) text->embed = model.embed;
+  }
+  return model;
+}
+
+// Values of an image tower and its projection.
+void copy_image_tower(models::ClipModel& from, models::ClipModel& to) {
+  nn::copy_parameters(nn::collect(from.vision_model), nn::collect(to.vision_model));
+  if (from.visual_projection)
+    nn::copy_parameters(nn::collect(*from.visual_projection), nn::collect(*to.visual_projection));
 }
 
 // What the configuration names: a folder, or a fresh model.
 models::ClipFolder make_clip(const Config& config) {
-  if (const std::string folder = model_folder(config); !folder.empty()) return load_folder(folder, config);
-  models::ClipConfig model = models::parse_clip_config(config.model);
-  if (config.objective.name == "sigmoid" && model.similarity == models::Similarity::scale)
-    model.similarity = models::Similarity::scale_and_bias;
+  if (const std::string folder = model_folder(config); !folder.empty()) {
+    FOVEA_CHECK(config.train.image_from.empty(),
+                "[train] train.image_from names an image tower, but model is a folder, ", folder,
+                ", which has one\nhint: describe the model, or name a preset");
+    return load_folder(folder, config);
+  }
+  std::optional<models::LoadedClip> image_from;
+  const std::string& folder = config.train.image_from;
+  if (!folder.empty()) image_from.emplace(models::load_clip_model(folder, {}, training_dtype(config.train)));
   nn::Init init(config.train.seed, training_dtype(config.train));
-  image::TransformConfig transform;
-  transform.size = static_cast<int>(models::ImageTower::image_size(model.image));
-  return {models::ClipModel(model, init),
-          config.data.tokenizer.empty() ? text::default_tokenizer() : text::Tokenizer::load(config.data.tokenizer), transform};
+  models::ClipModel model(description(config, image_from ? &image_from->model.config : nullptr), init);
+  image::TransformConfig transform = models::usual_transform(model.config);
+  if (image_from) {
+    copy_image_tower(image_from->model, model);
+    transform = models::load_clip_transform(folder, *image_from).value_or(transform);
+  }
+  return {std::move(model),
+          config.data.tokenizer.empty() ? text::default_tokenizer() : text::Tokenizer::load(config.data.tokenizer),
+          transform};
 }
 
 // The similarity starts where the configuration says so.
@@ -155,6 +187,14 @@ std::string giga(double flops) {
 
 }  // namespace
 
+models::ClipConfig model_config(const Config& config) {
+  if (const std::string folder = model_folder(config); !folder.empty())
+    return models::load_clip_model(folder).model.config;
+  if (config.train.image_from.empty()) return description(config, nullptr);
+  const models::LoadedClip image_from = models::load_clip_model(config.train.image_from);
+  return description(config, &image_from.model.config);
+}
+
 void freeze_as_configured(const TrainConfig& config, models::ClipModel& model) {
   const auto lock = [](auto& tower) {
     for (const nn::ParamEntry& entry : nn::collect(tower)) entry.leaf->frozen = !entry.leaf->is_buffer();
@@ -187,7 +227,7 @@ ClipTask::ClipTask(const Config& config, std::optional<objectives::AnyFeatureObj
       clip_(configured_clip(config)),
       parameters_(nn::collect(clip_.model)),
       objective_(std::move(objective)),
-      encoder_(std::make_unique<CaptionEncoder>(clip_.tokenizer, models::TextTower::context(clip_.model.config.text))) {
+      encoder_(std::make_unique<CaptionEncoder>(clip_.tokenizer, clip_.model.config.text)) {
   FOVEA_CHECK(objective_ || std::holds_alternative<models::Cbow>(clip_.model.text_model.tower),
               "[train] the objective bag_of_words learns a vector for each word, which a text tower of type cbow has\n"
               "hint: set model.text.type=cbow, or take a preset such as small-resnet-cbow");
@@ -227,6 +267,8 @@ Config ClipTask::resolved(const Config& config) const {
   const std::string folder = model_folder(config);
   full.model = folder.empty() ? models::to_json(clip_.model.config) : nlohmann::ordered_json(folder).dump();
   full.data.transform = image::to_json(clip_.transform);
+  if (std::error_code unknown; !config.train.image_from.empty())
+    full.train.image_from = std::filesystem::absolute(config.train.image_from, unknown).lexically_normal().string();
   full.eval.splits = config_.eval.splits;
   if (detail::trains_on_stream(config.data)) full.data.num_samples = loader_->size();
   return full;

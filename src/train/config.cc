@@ -85,7 +85,7 @@ void fields(ObjectiveConfig& c, auto&& f) {
   f("clamp_logit_scale", c.clamp_logit_scale, any);
 }
 void fields(OptimConfig& c, auto&& f) {
-  f("name", Choice{c.name, {"adamw", "lamb", "sgd"}}, any);
+  f("name", Choice{c.name, {"adamw", "lamb", "adafactor", "sgd"}}, any);
   f("lr", c.lr, positive);
   f("betas", c.betas, below_one);
   f("eps", c.eps, positive);
@@ -93,6 +93,7 @@ void fields(OptimConfig& c, auto&& f) {
   f("nesterov", c.nesterov, any);
   f("weight_decay", c.weight_decay, not_negative);
   f("decay", c.decay, any);
+  f("decay_rule", Choice{c.decay_rule, {"adamw", "big_vision"}}, any);
   f("no_decay", c.no_decay, any);
   f("image_layer_decay", c.image_layer_decay, share);
   f("text_layer_decay", c.text_layer_decay, share);
@@ -114,6 +115,7 @@ void fields(TrainConfig& c, auto&& f) {
   f("checkpointing", c.checkpointing, any);
   f("max_memory", c.max_memory, any);
   f("grad_clip_norm", c.grad_clip_norm, not_negative);
+  f("image_from", c.image_from, any);
   f("lock_image", c.lock_image, any);
   f("lock_text", c.lock_text, any);
   f("freeze", c.freeze, any);

@@ -44,6 +44,7 @@ constexpr Flag flags[]{
     {"--grad-checkpointing", "train.checkpointing", setting, "true"},
     {"--max-memory", "train.max_memory"},
     {"--grad-clip-norm", "train.grad_clip_norm"},
+    {"--pretrained-image", "train.image_from"},
     {"--lock-image", "train.lock_image", setting, "true"},
     {"--lock-text", "train.lock_text", setting, "true"},
     {"--freeze", "train.freeze", list},

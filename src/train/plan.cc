@@ -85,7 +85,7 @@ struct Line {
 class Trial {
  public:
   Trial(const Config& config, const PlanOptions& options)
-      : options_(options), model_(configured_model(config)), dtype_(training_dtype(config.train)) {
+      : options_(options), model_(model_config(config)), dtype_(training_dtype(config.train)) {
     nn::Init init = nn::Init::none(dtype_);
     if (options.image_tower_alone) {
       tower_.emplace(model_.image, init);
@@ -97,6 +97,8 @@ class Trial {
     }
     const std::int64_t context = models::TextTower::context(model_.text);
     length_ = options.caption_tokens > 0 ? options.caption_tokens : context;
+    const auto* text = std::get_if<models::TextTransformerConfig>(&model_.text);
+    if (text != nullptr && text->pad_token) length_ = context;
     FOVEA_CHECK(length_ >= 2 && length_ <= context, "[plan] captions of ", length_, " tokens, expected 2 to ", context);
     share_gradients();
   }
@@ -123,11 +125,6 @@ class Trial {
   }
 
  private:
-  static models::ClipConfig configured_model(const Config& config) {
-    const std::string folder = model_folder(config);
-    return folder.empty() ? models::parse_clip_config(config.model) : models::load_clip_model(folder).model.config;
-  }
-
   // As a ParamStore does, but all in the place of the largest.
   void share_gradients() {
     std::int64_t largest = 1;

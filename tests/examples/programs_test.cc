@@ -118,6 +118,49 @@ TEST_F(Programs, TrainClipWritesARunThatEvaluateScores) {
   EXPECT_EQ(Json::parse(json.output)["eval"], Json::parse(metrics.substr(last_line))["eval"]);
 }
 
+TEST_F(Programs, TrainSiglipWritesARunWhoseScoresAreProbabilities) {
+  const Outcome help = run("train_siglip", {"--help"});
+  EXPECT_TRUE(contains(help.output, "\"name\": \"sigmoid\"") && contains(help.output, "train_siglip --config"))
+      << help.output;
+  const Outcome trained =
+      run("train_siglip", {"--output", folder_ / "run", "--threads", "1", "--train-data", data_.path(), "--batch-size",
+                           "8", "--epochs", "2", "--set", "eval.splits=[\"test\"]", "train.log_every=1"});
+  ASSERT_EQ(trained.exit_code, 0) << trained.errors;
+  const Json config = run_config("run");
+  EXPECT_EQ(config["objective"]["name"], "sigmoid");
+  EXPECT_EQ(config["optim"]["betas"][1], 0.95);
+  EXPECT_EQ(config["model"]["similarity"], "scale_and_bias");
+  EXPECT_EQ(config["data"]["transform"]["resize_mode"], "squash");
+  EXPECT_EQ(config["data"]["transform"]["mean"][0], 0.5);
+  const Outcome scored = run("evaluate", {"--model", folder_ / "run/model", "--data", data_.path(), "--split", "test"});
+  EXPECT_EQ(scored.exit_code, 0) << scored.errors;
+  const Outcome found = run("search", {"--model", folder_ / "run/model", "--data", data_.path(), "--index",
+                                       folder_ / "pictures.index", "--json", "red rows"});
+  ASSERT_EQ(found.exit_code, 0) << found.errors;
+  const double score = Json::parse(found.output)["found"][0]["score"];
+  EXPECT_GT(score, 0);
+  EXPECT_LT(score, 0.5) << "a probability that hardly moved from sigmoid(10 cos - 10)";
+  for (const char* layout : {"hf", "fovea"}) {
+    const Outcome written = run("export_hf", {folder_ / "run/model", folder_ / layout, "--layout", layout});
+    EXPECT_EQ(written.exit_code, 0) << written.errors;
+  }
+  EXPECT_EQ(Json::parse(io::read_file(folder_ / "hf/config.json"))["model_type"], "siglip");
+  EXPECT_EQ(Json::parse(io::read_file(folder_ / "hf/preprocessor_config.json"))["image_processor_type"],
+            "SiglipImageProcessor");
+  EXPECT_EQ(run("evaluate", {"--model", folder_ / "hf", "--data", data_.path(), "--split", "test"}).output,
+            scored.output);
+}
+
+TEST_F(Programs, ShippedConfigurationsDescribeModels) {
+  for (const auto& file : std::filesystem::directory_iterator(FOVEA_SOURCE_DIR "/examples/configs")) {
+    const train::Config config = train::load_config(file.path());
+    if (config.data.path.starts_with("data/")) {
+      EXPECT_TRUE(std::filesystem::exists(FOVEA_SOURCE_DIR "/" + config.data.path)) << file.path();
+    }
+    EXPECT_EQ(run("inspect", {file.path()}).exit_code, 0) << file.path();
+  }
+}
+
 TEST_F(Programs, TrainClipTellsItsOptions) {
   const Outcome help = run("train_clip", {"--help"});
   EXPECT_EQ(help.exit_code, 0);

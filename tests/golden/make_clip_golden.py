@@ -48,8 +48,15 @@ def import_open_clip():
         for name in ("nms", "qnms"):
             library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     except ModuleNotFoundError:
-        # open_clip's models need names from torchvision, but call nothing of it here.
-        for name in ("torchvision", "torchvision.ops", "torchvision.ops.misc", "torchvision.transforms",
+        # open_clip's models need names from torchvision, but call nothing of it here. transformers asks whether there is
+        # one, and must not take these names for it.
+        try:
+            from transformers.utils import is_torchvision_available
+            is_torchvision_available()
+        except ImportError:
+            pass
+        for name in ("torchvision", "torchvision.datasets", "torchvision.models", "torchvision.models.feature_extraction",
+                     "torchvision.ops", "torchvision.ops.misc", "torchvision.transforms",
                      "torchvision.transforms.functional"):
             stand_in = types.ModuleType(name)
             stand_in.__getattr__ = lambda attribute: mock.MagicMock(name=attribute)

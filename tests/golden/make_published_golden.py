@@ -1,20 +1,22 @@
 """Writes model folders as they are published, with inputs and what the original classes compute in float64.
 
     make_published_golden.py [CASE ...] [--output DIR]     the cases of the tests, or those named
-    make_published_golden.py --random N --seed S --output DIR [--family hf|open_clip]    N other sizes, below DIR
+    make_published_golden.py --random N --seed S --output DIR [--family hf|siglip|open_clip]    N other sizes, below DIR
 
 Each folder has its family's files, with small random parameters that f32 holds exactly,
 
     hf          config.json, model.safetensors                        transformers' CLIPModel
+    siglip      config.json, model.safetensors                        transformers' SiglipModel
     open_clip   open_clip_config.json, open_clip_model.safetensors    open_clip's CLIP and CustomTextCLIP
     openai      model.safetensors                                     the same without a configuration, as OpenAI's
 
 and
 
     inputs.safetensors    pixel_values (N, 3, S, S) f32, input_ids (B, L) i64, attention_mask (B, L) i64 in some
-    outputs.safetensors   f64: image_embeds, text_embeds, logits_per_image, logits_per_text, loss, of CLIPModel also
-                          *_model_output.{last_hidden_state,pooler_output}, and grad.NAME, the loss's gradient, for
-                          every parameter
+    outputs.safetensors   f64: image_embeds, text_embeds, logits_per_image, logits_per_text, loss, of transformers'
+                          classes also *_model_output.{last_hidden_state,pooler_output}, of SiglipModel
+                          probs_per_image, the sigmoid of logits_per_image, and grad.NAME, the loss's gradient, for every
+                          parameter
 
 Needs torch, transformers and open_clip_torch.
 """
@@ -24,6 +26,7 @@ import json
 import pathlib
 import random
 import shutil
+from unittest import mock
 
 import torch
 from safetensors.torch import save_file
@@ -34,13 +37,13 @@ from make_clip_golden import open_clip
 
 @dataclasses.dataclass
 class Case:
-    family: str = "hf"              # or "open_clip", "openai"
+    family: str = "hf"              # or "siglip", "open_clip", "openai"
     seed: int = 1
     batch: int = 4
     embed: int = 12
     image_size: int = 16
     patch_size: int = 8
-    vision: str = "vit"             # or "modified_resnet"
+    vision: str = "vit"             # or "modified_resnet", "timm" (SigLIP's tower in open_clip)
     vision_width: int = 16
     vision_layers: int = 2
     vision_heads: int = 2
@@ -72,10 +75,19 @@ CASES = {
                                image_size=19, vision_heads=4, text_heads=1, vision_eps=1e-6),
     "hf_gelu_tanh_inner_end": Case(seed=3, vision_activation="gelu_pytorch_tanh", text_activation="gelu_new", end=7,
                                    pad=49, length=8, text_width=20, text_heads=5, embed=7),
+    "hf_siglip": Case(family="siglip", seed=7, mask=False, vision_activation="gelu_pytorch_tanh", pad=1, end=1,
+                      text_activation="gelu_pytorch_tanh", vision_eps=1e-6, text_eps=1e-6, embed=16),
+    "hf_siglip_odd": Case(family="siglip", seed=8, mask=False, vision_activation="gelu", vision_width=15, vision_heads=3,
+                          vision_hidden=37, text_width=14, text_heads=7, text_hidden=11, text_activation="quick_gelu",
+                          image_size=23, patch_size=5, batch=3, context=7, length=7, embed=15, pad=0, end=1),
     "open_clip_vit": Case(family="open_clip", seed=4, vision_activation="gelu", text_activation="gelu", mask=False,
                           text_width=20, vision_hidden=40, text_hidden=30),
     "open_clip_vit_custom_text": Case(family="open_clip", seed=5, mask=False, custom_text=True, pre_norm=False,
                                       text_eps=1e-6),
+    "open_clip_siglip": Case(family="open_clip", seed=9, mask=False, vision="timm", custom_text=True, vision_width=24,
+                             vision_heads=12, embed=24, vision_activation="gelu", vision_eps=1e-6, image_size=18,
+                             patch_size=6, text_activation="gelu_pytorch_tanh", text_eps=1e-6, vision_layers=1,
+                             text_layers=1, pad=1, end=1),
     "open_clip_modified_resnet": RESNET,
     "openai_vit": Case(family="openai", seed=6, mask=False, vision_heads=1, text_heads=1, vision_hidden=64,
                        text_hidden=64, vision_layers=1, text_layers=1),
@@ -83,7 +95,7 @@ CASES = {
 
 
 def hf_model(case):
-    from transformers import CLIPConfig, CLIPModel
+    from transformers import CLIPConfig, CLIPModel, SiglipConfig, SiglipModel
     vision = {"hidden_size": case.vision_width, "intermediate_size": case.vision_hidden,
               "num_hidden_layers": case.vision_layers, "num_attention_heads": case.vision_heads,
               "image_size": case.image_size, "patch_size": case.patch_size, "hidden_act": case.vision_activation,
@@ -93,6 +105,10 @@ def hf_model(case):
             "max_position_embeddings": case.context, "hidden_act": case.text_activation,
             "layer_norm_eps": case.text_eps, "eos_token_id": 2 if case.legacy_end else case.end, "bos_token_id": 0,
             "pad_token_id": 1}
+    if case.family == "siglip":
+        text |= {"eos_token_id": case.end, "pad_token_id": case.pad, "projection_size": case.embed}
+        config = SiglipConfig(text_config=text, vision_config=vision)
+        return SiglipModel._from_config(config, attn_implementation="sdpa").double().eval()
     config = CLIPConfig(text_config=text, vision_config=vision, projection_dim=case.embed)
     return CLIPModel._from_config(config, attn_implementation="sdpa").double().eval()
 
@@ -114,6 +130,9 @@ def open_clip_config(case):
                    "head_width": case.vision_width // case.vision_heads, **tower("vision")}
         if not case.pre_norm:
             vision["no_ln_pre"] = True
+    elif case.vision == "timm":
+        vision = {"image_size": case.image_size, "timm_model_name": "vit_base_patch16_siglip_224", "timm_pool": "map",
+                  "timm_proj": "none"}
     else:
         vision["layers"] = [case.vision_layers] * 4
     text = {"context_length": case.context, "vocab_size": case.vocabulary, "width": case.text_width,
@@ -123,13 +142,27 @@ def open_clip_config(case):
         config["quick_gelu"] = True
     if case.custom_text:
         config["custom_text"] = True
+    if case.vision == "timm":
+        config["init_logit_bias"] = -10
+        text |= {"no_causal_mask": True, "proj_bias": True, "pool_type": "last",
+                 "hf_tokenizer_name": "timm/ViT-B-16-SigLIP"}
     return config
+
+
+def timm_siglip(case):
+    """timm's class with the options of its SigLIP models, of other sizes."""
+    from timm.models.vision_transformer import VisionTransformer
+    return VisionTransformer(img_size=case.image_size, patch_size=case.patch_size, embed_dim=case.vision_width,
+                             depth=case.vision_layers, num_heads=case.vision_heads,
+                             mlp_ratio=case.vision_hidden / case.vision_width, class_token=False, global_pool="map",
+                             num_classes=0)
 
 
 def open_clip_model(case):
     config = open_clip_config(case)
     kind = open_clip.CustomTextCLIP if config.pop("custom_text", False) else open_clip.CLIP
-    return kind(**config).double().eval()
+    with mock.patch("timm.create_model", lambda *_, **__: timm_siglip(case)):
+        return kind(**config).double().eval()
 
 
 @torch.no_grad()
@@ -140,6 +173,8 @@ def randomise(model, generator):
             continue
         if name == "logit_scale":
             tensor.fill_(2.0)
+        elif name == "logit_bias":
+            tensor.fill_(-1.5)
         elif name.endswith("running_var") or (tensor.dim() == 1 and name.endswith("weight")):
             tensor.uniform_(0.5, 1.5, generator=generator)
         else:
@@ -180,6 +215,8 @@ def run_hf(model, inputs):
     for tower in ("vision_model_output", "text_model_output"):
         for name in ("last_hidden_state", "pooler_output"):
             values[f"{tower}.{name}"] = out[tower][name]
+    if "logit_bias" in dict(model.named_parameters()):
+        values["probs_per_image"] = torch.sigmoid(out.logits_per_image)
     if "attention_mask" in inputs:
         values["text_model_output.last_hidden_state"] *= inputs["attention_mask"].unsqueeze(-1)
     return values
@@ -189,17 +226,21 @@ def run_open_clip(model, inputs, context):
     ids = F.pad(inputs["input_ids"], (0, context - inputs["input_ids"].shape[1]))
     image = model.encode_image(inputs["pixel_values"].double(), normalize=True)
     text = model.encode_text(ids, normalize=True)
-    logits = model.logit_scale.exp() * image @ text.T
-    return {"image_embeds": image, "text_embeds": text, "logits_per_image": logits, "logits_per_text": logits.T,
-            "loss": open_clip.ClipLoss()(image, text, model.logit_scale.exp())}
+    scale, bias = model.logit_scale.exp(), model.logit_bias
+    logits = scale * image @ text.T + (0 if bias is None else bias)
+    values = {"image_embeds": image, "text_embeds": text, "logits_per_image": logits, "logits_per_text": logits.T}
+    if bias is None:
+        return values | {"loss": open_clip.ClipLoss()(image, text, scale)}
+    return values | {"loss": open_clip.loss.SigLipLoss()(image, text, scale, bias), "probs_per_image": torch.sigmoid(logits)}
 
 
 def write(case, folder):
     generator = torch.Generator().manual_seed(case.seed)
-    model = hf_model(case) if case.family == "hf" else open_clip_model(case)
+    transformers = case.family in ("hf", "siglip")
+    model = hf_model(case) if transformers else open_clip_model(case)
     randomise(model, generator)
     inputs = make_inputs(case, generator)
-    outputs = run_hf(model, inputs) if case.family == "hf" else run_open_clip(model, inputs, case.context)
+    outputs = run_hf(model, inputs) if transformers else run_open_clip(model, inputs, case.context)
     outputs["loss"].backward()
     outputs |= {"grad." + name: p.grad for name, p in model.named_parameters()}
     outputs = {name: value.detach().clone(memory_format=torch.contiguous_format) for name, value in outputs.items()}
@@ -208,10 +249,10 @@ def write(case, folder):
     folder.mkdir(parents=True)
     state = {name: (value.float() if value.is_floating_point() else value).contiguous()
              for name, value in model.state_dict().items()}
-    if case.family == "hf":
+    if transformers:
         model.config.save_pretrained(folder)
         config = json.loads((folder / "config.json").read_text())
-        config["architectures"] = ["CLIPModel"]
+        config["architectures"] = [type(model).__name__]
         (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     elif case.family == "open_clip":
         preprocess = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
@@ -229,7 +270,7 @@ def write(case, folder):
 
 def random_case(seed, family):
     rng = random.Random(seed)
-    family = family or rng.choice(["hf", "hf", "open_clip"])
+    family = family or rng.choice(["hf", "hf", "open_clip", "siglip"])
 
     def tower(layers):
         heads = rng.randint(1, 8)
@@ -252,6 +293,9 @@ def random_case(seed, family):
                 text_layers=text_layers, text_heads=text_heads, text_hidden=text_hidden,
                 text_activation=rng.choice(activations), text_eps=rng.choice([1e-5, 1e-6, 1e-3]), end=end,
                 legacy_end=legacy, pad=rng.randint(0, end if legacy else vocabulary - 1), mask=rng.random() < 0.8)
+    if family == "siglip":
+        case.mask, case.length, case.embed = False, context, vision_width
+        case.end = case.pad = rng.randint(0, 3)
     if family == "open_clip":
         case.mask = False
         case.vision_activation = case.text_activation = rng.choice(activations)
@@ -269,7 +313,7 @@ def main():
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path(__file__).parent / "published")
     parser.add_argument("--random", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--family", choices=["hf", "open_clip"])
+    parser.add_argument("--family", choices=["hf", "siglip", "open_clip"])
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # the same sums on any machine
     for i in range(arguments.random):

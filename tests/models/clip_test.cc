@@ -76,6 +76,56 @@ TEST(Clip, GradientsThroughVisionTransformers) {
   }
 }
 
+ClipConfig tiny_siglip() {
+  VisionTransformerConfig vit = tiny_vit();
+  vit.class_token = vit.pre_norm = false;
+  vit.patch_bias = vit.map_head = true;
+  TextTransformerConfig text = tiny_text(TextPool::last);
+  text.transformer.attention = ops::AttentionKind::full;
+  text.head = true;
+  text.embed = 8;
+  text.pad_token = 3;
+  return {vit, text, 8, Similarity::scale_and_bias};
+}
+
+TEST(Clip, GradientsThroughSiglipTowers) {
+  for (int options = 0; options < 4; ++options) {
+    ClipConfig config = tiny_siglip();
+    auto& vit = std::get<VisionTransformerConfig>(config.image);
+    if (options & 1) vit.patch_dropout = 0.5;
+    if (options & 2)
+      vit.transformer.layer_scale = std::get<TextTransformerConfig>(config.text).transformer.layer_scale = 0.5;
+    const ClipModel model = make(config);
+    EXPECT_FALSE(model.visual_projection || model.text_projection);
+    const data::Batch batch = make_batch(4);
+    const nn::Ctx training{.training = true, .rng = RngKey{7}};
+    const auto result = testing::check_gradients(
+        nn::collect(model), [&] { return objectives::Sigmoid{}(model.embed(batch, training), training).total; });
+    EXPECT_TRUE(result) << options << ": " << result.message;
+  }
+}
+
+TEST(Clip, PaddedCaptionsAreFilledUpToTheContext) {
+  const ClipConfig config = tiny_siglip();
+  EXPECT_EQ(TextTower::padded(config.text, {1, 5}), (std::vector<std::int32_t>{1, 5, 3, 3, 3, 3}));
+  EXPECT_EQ(TextTower::padded(config.text, {1, 2, 4, 5, 6, 7}), (std::vector<std::int32_t>{1, 2, 4, 5, 6, 7}));
+  EXPECT_EQ(TextTower::padded(tiny_text(), {1, 5}), (std::vector<std::int32_t>{1, 5}));
+}
+
+TEST(Clip, ABlockWhoseLayerScaleIsOneIsTheBlockWithout) {
+  ClipConfig config = tiny_siglip(), scaled = config;
+  std::get<VisionTransformerConfig>(scaled.image).transformer.layer_scale = 1;
+  nn::Init init(1, DType::f64), same(1, DType::f64);
+  const ClipModel a(config, init), b(scaled, same);
+  const Tensor images = testing::random_images(2, 4);
+  std::vector<nn::ParamEntry> shared;
+  for (const nn::ParamEntry& entry : nn::collect(b)) {
+    if (entry.path.find(".ls_") == std::string::npos) shared.push_back(entry);
+  }
+  nn::copy_parameters(nn::collect(a), shared);
+  EXPECT_LT(max_abs_difference(a.encode_image(images, {}).value(), b.encode_image(images, {}).value()), 1e-12);
+}
+
 TEST(Clip, GradientsThroughEveryTextPool) {
   for (const TextPool pool : {TextPool::eot, TextPool::last, TextPool::first, TextPool::mean}) {
     const auto result = check_clip({tiny_vit(), tiny_text(pool), 6});

@@ -139,5 +139,48 @@ TEST(InitialValues, ModifiedResNet) {
   expect_normal(v.at("text_projection.weight"), 1 / 8.0, "text projection");
 }
 
+// google-research/big_vision, models/vit.py and models/proj/image_text/text_transformer.py.
+TEST(InitialValues, Siglip) {
+  ClipConfig config = small_clip();
+  auto& image = std::get<VisionTransformerConfig>(config.image);
+  image.class_token = image.pre_norm = false;
+  image.map_head = true;
+  auto& text = std::get<TextTransformerConfig>(config.text);
+  text.head = true;
+  config.embed = text.embed = 96;
+  config.similarity = Similarity::scale_and_bias;
+  auto v = values(config);
+  const auto expect_blocks = [&](const std::string& tower, double width) {
+    const std::string layer = tower + ".encoder.layers.0.";
+    for (const std::string part : {"q", "k", "v", "out"}) {
+      expect_uniform(v.at(layer + "self_attn." + part + "_proj.weight"), std::sqrt(3 / width), part);
+      expect_constant(v.at(layer + "self_attn." + part + "_proj.bias"), 0, part);
+    }
+    for (const std::string part : {"fc1", "fc2"}) {
+      expect_uniform(v.at(layer + "mlp." + part + ".weight"), std::sqrt(6 / (5 * width)), part);
+      expect_normal(v.at(layer + "mlp." + part + ".bias"), 1e-6, part + " bias");
+    }
+    expect_normal(v.at(tower + ".embeddings.position_embedding.weight"), std::pow(width, -0.5), "positions");
+  };
+  expect_blocks("vision_model", vision_width);
+  expect_blocks("text_model", text_width);
+  // LeCun's normal, cut off at two standard deviations of the uncut one.
+  const auto expect_lecun = [](const Tensor& x, double inputs, const std::string& name) {
+    const Spread s = spread(x);
+    EXPECT_NEAR(s.stddev, 1 / std::sqrt(inputs), 0.02 / std::sqrt(inputs)) << name;
+    EXPECT_LE(s.largest, 2 / 0.8796 / std::sqrt(inputs)) << name;
+  };
+  expect_lecun(v.at("vision_model.embeddings.patch_embedding.weight"), 3.0 * 8 * 8, "patches");
+  expect_constant(v.at("vision_model.embeddings.patch_embedding.bias"), 0, "patch bias");
+  expect_uniform(v.at("vision_model.head.probe"), std::sqrt(6 / (1 + vision_width)), "probe");
+  expect_uniform(v.at("vision_model.head.attention.q_proj.weight"), std::sqrt(3 / vision_width), "head");
+  expect_uniform(v.at("vision_model.head.mlp.fc1.weight"), std::sqrt(6 / (5 * vision_width)), "head");
+  expect_normal(v.at("text_model.embeddings.token_embedding.weight"), std::pow(text_width, -0.5), "words");
+  expect_lecun(v.at("text_model.head.weight"), text_width, "text head");
+  expect_constant(v.at("text_model.head.bias"), 0, "text head");
+  EXPECT_NEAR(v.at("logit_scale").item(), std::log(10), 1e-6);
+  EXPECT_EQ(v.at("logit_bias").item(), -10);
+}
+
 }  // namespace
 }  // namespace fovea::models

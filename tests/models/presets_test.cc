@@ -67,6 +67,17 @@ TEST(Presets, HaveThePublishedNumberOfParameters) {
     EXPECT_EQ(model_size(clip_preset(p.name), 77).parameters, p.parameters) << p.name;
 }
 
+// sum(p.numel() for p in transformers.SiglipModel(config).parameters()) with the published configurations.
+TEST(Presets, SiglipHasThePublishedNumberOfParameters) {
+  for (const auto& [name, parameters] : {std::pair{"ViT-B-16-SigLIP", 203155970},
+                                         {"ViT-L-16-SigLIP-256", 652150786},
+                                         {"ViT-SO400M-14-SigLIP-384", 877960498},
+                                         {"ViT-B-32-SigLIP2-256", 376856066},
+                                         {"ViT-gopt-16-SigLIP2-256", 1871393906}}) {
+    EXPECT_EQ(model_size(clip_preset(name), 64).parameters, parameters) << name;
+  }
+}
+
 TEST(Presets, HaveThePublishedNumberOfOperations) {
   for (const Published& p : published) {
     const ClipConfig config = clip_preset(p.name);

@@ -56,9 +56,9 @@ TEST_P(Published, GivesTheOriginalNumbers) {
 }
 
 INSTANTIATE_TEST_SUITE_P(RunHf, Published,
-                         ::testing::Values("hf_quick_gelu", "hf_gelu_legacy_end", "hf_gelu_tanh_inner_end",
-                                           "open_clip_vit", "open_clip_vit_custom_text", "open_clip_modified_resnet",
-                                           "openai_vit"));
+                         ::testing::Values("hf_quick_gelu", "hf_gelu_legacy_end", "hf_gelu_tanh_inner_end", "hf_siglip",
+                                           "hf_siglip_odd", "open_clip_vit", "open_clip_vit_custom_text",
+                                           "open_clip_siglip", "open_clip_modified_resnet", "openai_vit"));
 
 const std::string folder = published + "hf_quick_gelu";
 

@@ -196,5 +196,118 @@ TEST(Vit, RefusesImagesThatDoNotFit) {
     EXPECT_THROW(features(model, zeros(shape, DType::f64)), Error) << to_string(shape);
 }
 
+// A picture's MAP head is attention of one learned query over its normed tokens, then y += MLP(LN y).
+TEST(Vit, MapHeadIsAttentionOfALearnedQuery) {
+  VisionTransformerConfig config = tiny();
+  config.class_token = config.pre_norm = false;
+  config.patch_bias = config.map_head = true;
+  const VisionTransformer model = make(config);
+  EXPECT_TRUE(model.projects());
+  const Tensor images = testing::random_images(2, 6);
+  const MapHead& head = *model.head;
+  const Tensor tokens = model.post_layernorm(model.hidden(images, nn::Ctx{}), nn::Ctx{}).value();
+  const auto rows = [&](std::int64_t part, const Var& x) {
+    return ops::linear(x, ops::slice(head.attention.qkv_weight(), 0, 8 * part, 8 * part + 8),
+                       ops::slice(head.attention.qkv_bias(), 0, 8 * part, 8 * part + 8));
+  };
+  const Tensor q = rows(0, ops::reshape(head.probe(), {1, 8})).value(), k = rows(1, tokens).value(),
+               v = rows(2, tokens).value();
+  for (std::int64_t n = 0; n < 2; ++n) {
+    Tensor seen({1, 8}, DType::f64);
+    for (std::int64_t h = 0; h < 2; ++h) {
+      std::vector<double> weights;
+      double total = 0;
+      for (std::int64_t t = 9 * n; t < 9 * n + 9; ++t) {
+        double score = 0;
+        for (std::int64_t i = 4 * h; i < 4 * h + 4; ++i) score += q.at(i) * k.at(8 * t + i) / 2;
+        weights.push_back(std::exp(score));
+        total += weights.back();
+      }
+      for (std::int64_t i = 4 * h; i < 4 * h + 4; ++i) {
+        double sum = 0;
+        for (std::int64_t t = 0; t < 9; ++t)
+          sum += weights[static_cast<std::size_t>(t)] / total * v.at(8 * (9 * n + t) + i);
+        seen.mutable_data<double>()[i] = sum;
+      }
+    }
+    const Var y = head.attention.out_proj(Var(seen), nn::Ctx{});
+    const Var expected = ops::add(y, head.mlp(head.layernorm(y, nn::Ctx{}), nn::Ctx{}));
+    EXPECT_LT(max_abs_difference(features(model, images).rows(n, n + 1), expected.value()), 1e-12);
+  }
+}
+
+nn::Ctx training_with(const std::vector<std::int64_t>& samples, std::uint64_t step) {
+  nn::Ctx ctx{.training = true, .rng = RngKey{step}};
+  ctx.sample_ids = from_values<std::int64_t>({std::ssize(samples)}, samples);
+  return ctx;
+}
+
+TEST(Vit, PatchDropoutKeepsTheClassTokenAndAShareOfThePatches) {
+  VisionTransformerConfig config = tiny();
+  config.image_size = 20;  // 100 patches
+  config.patch_dropout = 0.75;
+  const Tensor rows = kept_tokens(config, 3, training_with({5, 6, 7}, 1));
+  ASSERT_EQ(rows.numel(), 3 * 26);
+  const auto* row = rows.data<std::int64_t>();
+  std::vector<int> counts(101);
+  for (std::int64_t n = 0; n < 3; ++n) {
+    EXPECT_EQ(row[26 * n], 101 * n) << "the class token";
+    for (std::int64_t j = 0; j < 26; ++j) {
+      const std::int64_t token = row[26 * n + j] - 101 * n;
+      ASSERT_TRUE(token >= 0 && token <= 100);
+      EXPECT_EQ(++counts[static_cast<std::size_t>(token)] > 3, false);
+      if (j > 0) EXPECT_GT(row[26 * n + j], row[26 * n + j - 1]);
+    }
+  }
+  config.class_token = false;
+  config.image_size = 2;
+  config.patch_dropout = 0.99;
+  EXPECT_EQ(kept_tokens(config, 4, nn::Ctx{}).numel(), 4) << "one patch is always kept";
+}
+
+// Every patch is kept about as often as any other, whatever the sample.
+TEST(Vit, PatchDropoutIsFair) {
+  VisionTransformerConfig config = tiny();
+  config.patch_dropout = 0.5;  // 4 of 9 patches
+  std::vector<int> counts(10);
+  constexpr std::int64_t pictures = 3000;
+  const Tensor rows = kept_tokens(config, pictures, nn::Ctx{.rng = RngKey{3}});
+  for (std::int64_t i = 0; i < rows.numel(); ++i) ++counts[static_cast<std::size_t>(rows.data<std::int64_t>()[i] % 10)];
+  EXPECT_EQ(counts[0], pictures);
+  for (std::size_t i = 1; i < 10; ++i) EXPECT_NEAR(counts[i], pictures * 4 / 9, 5 * std::sqrt(pictures * 0.25)) << i;
+}
+
+TEST(Vit, PatchDropoutDependsOnStepAndSampleAndNotOnTheBatch) {
+  for (const bool map_head : {false, true}) {
+    VisionTransformerConfig config = tiny();
+    config.class_token = !map_head;
+    config.map_head = map_head;
+    config.patch_dropout = 0.5;
+    const VisionTransformer model = make(config);
+    const Tensor images = testing::random_images(3, 6);
+    const auto run = [&](const Tensor& x, const std::vector<std::int64_t>& ids, std::uint64_t step) {
+      return model(x, training_with(ids, step)).value();
+    };
+    const Tensor all = run(images, {4, 8, 2}, 1);
+    EXPECT_EQ(count_different_bits(all, run(images, {4, 8, 2}, 1)), 0);
+    EXPECT_LT(max_abs_difference(all.rows(1, 3), run(images.rows(1, 3), {8, 2}, 1)), 1e-12);
+    EXPECT_GT(max_abs_difference(all, run(images, {4, 8, 2}, 2)), 1e-3);
+    EXPECT_GT(max_abs_difference(all, run(images, {14, 18, 12}, 1)), 1e-3);
+    config.patch_dropout = 0;
+    const VisionTransformer whole = make(config);
+    EXPECT_EQ(count_different_bits(features(model, images), features(whole, images)), 0) << "not in evaluation";
+  }
+}
+
+TEST(Vit, OptionsThatDoNotFitAreRefused) {
+  nn::Init init(1);
+  VisionTransformerConfig config = tiny();
+  config.map_head = true;
+  EXPECT_THROW(VisionTransformer(config, init), Error);
+  config = tiny();
+  config.patch_dropout = 1;
+  EXPECT_THROW(VisionTransformer(config, init), Error);
+}
+
 }  // namespace
 }  // namespace fovea::models

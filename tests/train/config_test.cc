@@ -108,6 +108,7 @@ TEST(Config, ReadsEveryKeyAndWritesItBack) {
     "decay": [
       "d"
     ],
+    "decay_rule": "big_vision",
     "no_decay": [
       "n"
     ],
@@ -131,6 +132,7 @@ TEST(Config, ReadsEveryKeyAndWritesItBack) {
     "checkpointing": true,
     "max_memory": "m",
     "grad_clip_norm": 0.0,
+    "image_from": "i",
     "lock_image": true,
     "lock_text": true,
     "freeze": [

@@ -477,6 +477,77 @@ TEST_F(TrainerRun, SigmoidOnAModelFolderKeepsOrAsksForItsBias) {
   EXPECT_TRUE(contains(error_of([&] { ClipTask{c}; }), "belong to info_nce"));
 }
 
+// Locked-image tuning: the image tower, its projection and the joint space are another run's, the text tower is new.
+TEST_F(TrainerRun, ANewTextTowerLearnsToFitALockedImageTower) {
+  Config c = config();
+  c.train.epochs = 2;
+  const std::string folder = run(c).folder + "/model";
+  const auto weights_of = [](const std::string& model) { return io::load_safetensors(model + "/model.safetensors"); };
+  c.objective.name = "sigmoid";
+  c.model = R"({"image": {"type": "vit", "image_size": 32, "patch_size": 8}, "embed": 5,
+    "text": {"type": "transformer", "vocabulary": 4096, "context": 16, "width": 24, "layers": 1, "heads": 2,
+             "attention": "full", "pool": "last", "pad_token": 4095, "head": true}})";
+  c.train.image_from = folder;
+  c.train.lock_image = true;
+  c.train.epochs = 6;
+  const Outcome tuned = run(c);
+  EXPECT_LT(losses(tuned.lines).back(), losses(tuned.lines).front());
+  const auto before = weights_of(folder), after = weights_of(tuned.folder + "/model");
+  int compared = 0;
+  for (const auto& [name, value] : before) {
+    if (!name.starts_with("vision_model.") && !name.starts_with("visual_projection.")) continue;
+    ++compared;
+    EXPECT_TRUE(name.find("running_") != std::string::npos || count_different_bits(value, after.at(name)) == 0) << name;
+  }
+  EXPECT_GT(compared, 10);
+  EXPECT_EQ(after.at("text_model.head.weight").shape(), (Shape{16, 24}));
+  // The saved configuration repeats the run.
+  Config again = load_config(tuned.folder + "/config.json");
+  EXPECT_EQ(losses(run(again).lines), losses(tuned.lines));
+  c.model = Json(folder).dump();
+  EXPECT_TRUE(contains(error_of([&] { ClipTask{c}; }), "train.image_from names an image tower, but model is a folder"));
+}
+
+TEST_F(TrainerRun, AdafactorLearnsAndGoesOnToTheSameBits) {
+  Config c = config(tiny_vit_transformer);
+  c.optim.name = "adafactor";
+  c.optim.decay_rule = "big_vision";
+  c.train.epochs = 8;
+  c.train.save_steps = 4;
+  const Outcome whole = run(c);
+  EXPECT_LT(losses(whole.lines).back(), losses(whole.lines).front());
+  Config stopped = c;
+  stopped.output = new_folder();
+  {
+    ClipTask task(stopped);
+    Trainer(task, stopped).run();
+  }
+  ClipTask task(stopped);
+  Trainer resumed = Trainer::resumed(task, stopped, stopped.output + "/checkpoints/step-4");
+  resumed.run();
+  EXPECT_TRUE(io::read_file(stopped.output + "/model/model.safetensors") == whole.weights);
+  c.optim.name = "sgd";
+  EXPECT_TRUE(
+      contains(error_of([&] { run(c); }), "optim.decay_rule is big_vision, which belongs to adamw and adafactor"));
+}
+
+// Decay times the learning rate's share of the highest one: a gradient of zero leaves that alone.
+TEST(Optimizer, BigVisionsDecayFollowsTheScheduleAndNotTheLearningRate) {
+  for (const char* name : {"adamw", "adafactor"}) {
+    for (const double lr : {1e-3, 1e-5}) {
+      OptimConfig c;
+      c.name = name;
+      c.lr = lr;
+      c.weight_decay = 0.25;
+      c.decay_rule = "big_vision";
+      const nn::Param weight(full({2, 2}, 1.0, DType::f64));
+      optim::ParamStore store({{"weight", weight.leaf(), 0, 0, false}});
+      make_optimizer(c).step(store, lr / 2);
+      EXPECT_NEAR(weight.value().at(0), 1 - 0.25 / 2, 1e-9) << name;
+    }
+  }
+}
+
 TEST_F(TrainerRun, TheSumOfDirectionsIsTwiceTheMean) {
   Config c = config();
   c.train.epochs = 1;

@@ -42,6 +42,8 @@ struct Clip {
   Clip(const Config& c, nn::Init& init) : config(c), text_model(c.text, init), vision_model(c.image, init) {
     FOVEA_CHECK(!vision_model.projects() || vision_model.features() == c.embed, "[clip] the image tower ends in ",
                 vision_model.features(), " channels, the joint space has ", c.embed);
+    FOVEA_CHECK(!text_model.projects() || text_model.features() == c.embed, "[clip] the text tower ends in ",
+                text_model.features(), " channels, the joint space has ", c.embed);
     if (!vision_model.projects()) visual_projection.emplace(make_projection(vision_model.features(), c, init));
     if (!text_model.projects()) text_projection.emplace(make_projection(text_model.features(), c, init));
     if (c.similarity == Similarity::scale) logit_scale.emplace(init.constant({}, std::log(1 / 0.07)));

@@ -18,6 +18,10 @@ struct ClipFolder {
   image::TransformConfig transform;
 };
 
+// What pictures of a new model go through unless something else is said: as CLIP's, or, where the image tower is
+// SigLIP's, squashed to a square with values of [-1, 1].
+FOVEA_API image::TransformConfig usual_transform(const ClipConfig& config);
+
 // Writes config.json, model.safetensors, tokenizer.json and preprocessor.json; the folder is made if needed. Each file
 // is replaced only once the new one is complete. Throws Error when the folder cannot be written.
 FOVEA_API void save_clip(const std::string& folder, const ClipModel& model, const text::Tokenizer& tokenizer,
@@ -57,7 +61,7 @@ FOVEA_API LoadedClip load_clip_model(const std::string& folder, std::optional<Mo
 
 // The tokenizer and the transform of a folder that load_clip_model has read; none where it has no such file. Throws
 // Error naming a file that cannot be read or does not fit the model.
-FOVEA_API std::optional<text::Tokenizer> load_clip_tokenizer(const std::string& folder, const LoadedClip& clip);
+FOVEA_API std::optional<text::Tokenizer> load_clip_tokenizer(const std::string& folder, LoadedClip& clip);
 FOVEA_API std::optional<image::TransformConfig> load_clip_transform(const std::string& folder, const LoadedClip& clip);
 
 // Writes a model folder as others read it: hf is what transformers' from_pretrained reads, open_clip a folder of its

@@ -15,12 +15,13 @@ struct RunOptions {
   std::optional<ModelLayout> layout;  // of the folder; by default as folder_kind sees it
 };
 
-// Runs the model of a folder in evaluation mode. For "clip" (CLIPModel, open_clip's CLIP):
+// Runs the model of a folder in evaluation mode. For "clip" (CLIPModel, open_clip's CLIP) and "siglip" (SiglipModel):
 //
 //   inputs   pixel_values (N, 3, S, S) of a floating type; input_ids (B, L) i64 or i32; attention_mask (B, L), 1 for
 //            tokens and 0 for pads, by default all ones. Pictures or texts may be left out.
 //   outputs  image_embeds (N, E) and text_embeds (B, E) of unit length; with both, logits_per_image (N, B) and
-//            logits_per_text (B, N); if N = B, also loss (). vision_model_output.* and text_model_output.*:
+//            logits_per_text (B, N), and of "siglip" probs_per_image, the sigmoid of the former; if N = B, also loss
+//            (), InfoNCE or the pairwise sigmoid loss. vision_model_output.* and text_model_output.*:
 //            last_hidden_state (N or B, tokens, D), zero where attention_mask is 0, and pooler_output, the embeddings
 //            before they are scaled (what CLIPModel of transformers 5 calls so). Towers other than the transformers
 //            have none of the latter.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <variant>
+#include <vector>
 
 #include "fovea/models/bert.h"
 #include "fovea/models/cbow.h"
@@ -17,13 +18,16 @@ struct FOVEA_API TextTower {
   TextTower(const Config& config, nn::Init& init);
 
   std::int64_t features() const;
-  static constexpr bool projects() { return false; }
+  bool projects() const;  // whether the features are already in the joint space
   Var operator()(const Tensor& tokens, const nn::Ctx& ctx) const;
   static void visit(auto& self, auto&& f) { f("", self.tower); }
 
   static double flops(const Config& config, std::int64_t length);  // of one caption of `length` tokens, forward
   static std::int64_t vocabulary(const Config& config);
   static std::int64_t context(const Config& config);
+
+  // Fills a caption's tokens up as the configuration wants them.
+  static std::vector<std::int32_t> padded(const Config& config, std::vector<std::int32_t> tokens);
 };
 
 }  // namespace fovea::models

@@ -50,18 +50,22 @@ struct Attention {
   // Of some tokens alone, one of each sequence: `rows` (B) are their numbers. Keys and values are still those of all
   // tokens that they see: (T, D) -> (B, D). `residual` is (B, D).
   Var operator()(const Var& x, const Ctx& ctx, const Var& residual, const Tensor& rows) const {
-    const std::int64_t width = x.dim(1);
+    const SeenTokens seen(kind, ctx.layout, rows);
+    return attend(ops::gather_rows(x, rows), seen.all ? x : ops::gather_rows(x, seen.rows), seen.layout, ctx, residual);
+  }
+  // Of one query (B, D) for each sequence of `layout`, whose tokens (T, D) it sees: -> (B, D).
+  Var attend(const Var& queries, const Var& tokens, const PackedLayout& layout, const Ctx& ctx,
+             const Var& residual = {}) const {
+    const std::int64_t width = tokens.dim(1);
     const auto part = [&](const Var& input, std::int64_t first, std::int64_t count) {
       return ops::linear(input, ops::slice(qkv_weight(), 0, first * width, (first + count) * width),
                          ops::slice(qkv_bias(), 0, first * width, (first + count) * width));
     };
-    const SeenTokens seen(kind, ctx.layout, rows);
-    const Var keys = seen.all ? x : ops::gather_rows(x, seen.rows);
     ops::AttentionOptions options;
-    options.layout = PackedLayout::uniform(rows.numel(), 1);
-    options.kv_layout = seen.layout;
+    options.layout = PackedLayout::uniform(queries.dim(0), 1);
+    options.kv_layout = layout;
     options.heads = heads;
-    const Var attended = ops::cross_attention(part(ops::gather_rows(x, rows), 0, 1), part(keys, 1, 2), options);
+    const Var attended = ops::cross_attention(part(queries, 0, 1), part(tokens, 1, 2), options);
     return out_proj(attended, ctx, Activation::none, residual);
   }
   static void visit(auto& self, auto&& f) {

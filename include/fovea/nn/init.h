@@ -27,6 +27,11 @@ class Init {
   Tensor normal(Shape shape, double stddev) {
     return random_ ? random_normal(shape, next_key(), 0, stddev, dtype_) : Tensor(shape, dtype_);
   }
+  // Cut off at two standard deviations of what is drawn; `stddev` is that of the result, as in JAX's
+  // variance_scaling(..., "truncated_normal").
+  Tensor truncated_normal(Shape shape, double stddev) {
+    return random_ ? random_truncated_normal(shape, next_key(), stddev, dtype_) : Tensor(shape, dtype_);
+  }
   Tensor uniform(Shape shape, double bound) {
     return random_ ? random_uniform(shape, next_key(), -bound, bound, dtype_) : Tensor(shape, dtype_);
   }

@@ -1,6 +1,7 @@
 // A model's parameters and buffers in a safetensors file, under their published names and layouts.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,7 @@ struct FOVEA_API FileTensor {
   std::string name;
   std::vector<ParamEntry> parts;  // one entry, or several of equal shape that the file stores one below the other
   bool transposed = false;        // a matrix that the file stores as (in, out)
+  std::optional<Shape> as{};      // the shape that the file gives the same numbers
 
   Shape shape() const;      // in the file
   Tensor value() const;     // as the file holds it

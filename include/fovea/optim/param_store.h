@@ -21,6 +21,10 @@ class FOVEA_API ParamStore {
     bool decay = true;
     double lr_scale = 1;
   };
+  // One named tensor.
+  struct Segment : Run {
+    Shape shape;
+  };
 
   // Moves the values of all trainable parameters of the list into the store; buffers and frozen ones stay outside.
   // Throws Error when there is none, or when their types differ.
@@ -28,14 +32,17 @@ class FOVEA_API ParamStore {
 
   Tensor& weights() { return weights_; }
   Tensor& gradients() { return gradients_; }
-  // A block of zeros, created on first use: "exp_avg", "exp_avg_sq", ...
+  // A block of zeros, created on first use: "exp_avg", "exp_avg_sq", ... Of the weights' type, or of the one given.
   Tensor& role(const std::string& name);
+  Tensor& role(const std::string& name, DType dtype);
+  // A block that has `numbers[i]` elements for segment i, one segment's after the other's.
+  Tensor& reduced_role(const std::string& name, const std::vector<std::int64_t>& numbers);
   const std::map<std::string, Tensor>& roles() const { return roles_; }
 
   // Everything, neighbouring parameters in as few runs as possible.
   const std::vector<Run>& runs() const { return runs_; }
   // The named tensors one by one: the parts of a joined parameter apart.
-  const std::vector<Run>& segments() const { return segments_; }
+  const std::vector<Segment>& segments() const { return segments_; }
 
   void clear_gradients();     // the next backward overwrites
   void complete_gradients();  // zeros for parameters that backward did not reach
@@ -43,13 +50,19 @@ class FOVEA_API ParamStore {
 
   // The part of a role's block that belongs to an entry, in the entry's shape; undefined for one outside the store.
   Tensor view(const Tensor& block, const nn::ParamEntry& entry) const;
+  // The part of an existing role by its name; that of a reduced role is a vector.
+  Tensor role_view(const std::string& name, const nn::ParamEntry& entry) const;
+  bool is_reduced(const std::string& name) const { return reduced_.contains(name); }
 
  private:
   std::vector<std::shared_ptr<nn::ParamLeaf>> leaves_;
   std::map<const nn::ParamLeaf*, std::int64_t> offsets_;
-  std::vector<Run> runs_, segments_;
+  std::map<std::pair<const nn::ParamLeaf*, std::int64_t>, std::size_t> segment_of_;  // by leaf and first row
+  std::vector<Run> runs_;
+  std::vector<Segment> segments_;
   Tensor weights_, gradients_;
   std::map<std::string, Tensor> roles_;
+  std::map<std::string, std::vector<std::int64_t>> reduced_;  // where each segment's elements begin, and the end
 };
 
 }  // namespace fovea::optim

@@ -37,6 +37,8 @@ Tensor from_values(Shape shape, std::initializer_list<T> values) {
 FOVEA_API Tensor arange(std::int64_t n, DType dtype = DType::i64);
 // Element i depends on the key and i alone.
 FOVEA_API Tensor random_normal(Shape shape, RngKey key, double mean = 0, double stddev = 1, DType dtype = DType::f32);
+// Without what is more than two standard deviations away; `stddev` is that of what remains.
+FOVEA_API Tensor random_truncated_normal(Shape shape, RngKey key, double stddev = 1, DType dtype = DType::f32);
 FOVEA_API Tensor random_uniform(Shape shape, RngKey key, double low = 0, double high = 1, DType dtype = DType::f32);
 
 }  // namespace fovea

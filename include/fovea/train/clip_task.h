@@ -20,6 +20,9 @@ FOVEA_API std::optional<objectives::AnyFeatureObjective> make_objective(const Ob
 // a model. Throws Error when it can only be a folder and is none.
 FOVEA_API std::string model_folder(const Config& config);
 
+// The model that the configuration means: the folder's, or the description with the image tower of train.image_from.
+FOVEA_API models::ClipConfig model_config(const Config& config);
+
 // Freezes what the configuration locks and freezes.
 FOVEA_API void freeze_as_configured(const TrainConfig& config, models::ClipModel& model);
 

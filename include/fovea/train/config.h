@@ -52,14 +52,15 @@ struct ObjectiveConfig {
 };
 
 struct OptimConfig {
-  std::string name = "adamw";  // lamb, or sgd
+  std::string name = "adamw";  // lamb, adafactor, or sgd
   double lr = 1e-3;            // after the warm-up
   std::array<double, 2> betas{0.9, 0.98};
   double eps = 1e-6;
-  double momentum = 0.9;  // sgd's
+  double momentum = 0.9;  // sgd's and adafactor's
   bool nesterov = false;  // sgd's
   double weight_decay = 0.1;
   std::vector<std::string> decay;     // globs of gains, biases, ... that decay all the same
+  std::string decay_rule = "adamw";   // times the learning rate; or big_vision: times its share of the highest one
   std::vector<std::string> no_decay;  // globs of parameters without weight decay, besides gains and biases
   double image_layer_decay = 1, text_layer_decay = 1;  // factors of the learning rate from a block to the one before it
   double ema_decay = 0;    // when positive, the averages of the weights are what is scored and saved
@@ -88,6 +89,7 @@ struct TrainConfig {
   bool checkpointing = false;                  // transformer blocks are computed again in backward, to save memory
   std::string max_memory;                      // of the process ("12G"): decides accum_freq and checkpointing
   double grad_clip_norm = 1;                   // 0: none
+  std::string image_from;                      // model folder whose image tower the run begins with; empty: model's own
   bool lock_image = false, lock_text = false;  // a tower keeps its weights
   std::vector<std::string> freeze;             // globs of parameters that keep theirs
   bool freeze_statistics = false;              // BatchNorm's running ones
