@@ -178,14 +178,11 @@ TEST(ClipLayouts, OptionsOfOpenClipThatAreMissingAreRefused) {
                   "model_cfg.vision_cfg.timm_model_name is \"vit_base\"");
   expect_contains(error(R"("pool_type": "avg")", ""), "vision_cfg.pool_type is \"avg\", expected \"tok\"");
   expect_contains(error(R"("attentional_pool": true)", ""), "vision_cfg.attentional_pool is true");
-  expect_contains(error(R"("ls_init_value": 0.1)", ""), "vision_cfg.ls_init_value is 0.1");
   expect_contains(error(R"("layers": [1, 1, 1, 1], "head_width": 32)", ""), "vision_cfg.head_width is 32");
   expect_contains(error("", R"("hf_model_name": "roberta")"), "text_cfg.hf_model_name is \"roberta\"");
   expect_contains(error("", R"("embed_cls": true)"), "text_cfg.embed_cls is true");
-  expect_contains(error("", R"("proj_bias": true)"), "text_cfg.proj_bias is true");
   expect_contains(error("", R"("proj_type": "none")"), "text_cfg.proj_type is \"none\"");
   expect_contains(error("", R"("norm_kwargs": {"bias": false})"), "unknown key model_cfg.text_cfg.norm_kwargs.bias");
-  expect_contains(error("", "", R"(, "init_logit_bias": -10)"), "model_cfg.init_logit_bias is -10");
   expect_contains(error("", "", R"(, "multimodal_cfg": {})"), "model_cfg.multimodal_cfg is {}");
   expect_contains(config_error("open_clip_config.json", "{}"), "has no \"model_cfg\"");
   expect_contains(config_error("open_clip_config.json", R"({"model_cfg": {}})"), "model_cfg.embed_dim is missing");

@@ -256,7 +256,9 @@ TEST(Vit, PatchDropoutKeepsTheClassTokenAndAShareOfThePatches) {
       const std::int64_t token = row[26 * n + j] - 101 * n;
       ASSERT_TRUE(token >= 0 && token <= 100);
       EXPECT_EQ(++counts[static_cast<std::size_t>(token)] > 3, false);
-      if (j > 0) EXPECT_GT(row[26 * n + j], row[26 * n + j - 1]);
+      if (j > 0) {
+        EXPECT_GT(row[26 * n + j], row[26 * n + j - 1]);
+      }
     }
   }
   config.class_token = false;
