@@ -38,6 +38,14 @@ fovea_install() {
 fovea_library_packages="libhwy-dev nlohmann-json3-dev libstb-dev libcli11-dev libutf8proc-dev libpcre2-dev libjpeg-dev libarchive-dev"
 fovea_test_packages="libgtest-dev libbenchmark-dev libeigen3-dev pkg-config"
 
+# What the build can do without: training by many processes.
+fovea_optional_packages="libopenmpi-dev openmpi-bin"
+
+# fovea_install_optional PACKAGE...: the same, going on without them where that fails.
+fovea_install_optional() {
+  fovea_install "$@" || echo "Going on without: $*"
+}
+
 # fovea_configure CMAKE_OPTION...: configures build/ in Release. An existing build folder keeps its generator.
 fovea_configure() {
   if [ ! -f build/CMakeCache.txt ] && command -v ninja >/dev/null 2>&1; then set -- "$@" -G Ninja; fi

@@ -6,6 +6,8 @@ cd "$(dirname "$0")/.."
 . cmake/setup.sh
 # shellcheck disable=SC2086
 fovea_install $fovea_library_packages $fovea_test_packages
+# shellcheck disable=SC2086
+fovea_install_optional $fovea_optional_packages
 fovea_configure -DFOVEA_BUILD_TESTS=ON -DFOVEA_BUILD_EXAMPLES=ON -DFOVEA_BUILD_BENCH=ON
 fovea_build
 cd build

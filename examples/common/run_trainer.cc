@@ -9,6 +9,7 @@
 #include "fovea/core/error.h"
 #include "fovea/core/log.h"
 #include "fovea/core/parallel.h"
+#include "fovea/dist/mpi.h"
 #include "fovea/train/checkpoint.h"
 #include "fovea/train/clip_task.h"
 #include "fovea/train/flags.h"
@@ -135,11 +136,12 @@ int run_trainer(int argc, char** argv, const TrainerProgram& program) {
   app.footer([&] { return footer(program); });
   CLI11_PARSE(app, argc, argv);
   try {
+    dist::Group& group = dist::world();
     train::Config config = make_config(options, program.defaults);
     if (!config.train.max_memory.empty()) {
       if (config.train.threads > 0) set_num_threads(static_cast<int>(config.train.threads));
       const auto started = options.resume.empty() ? std::nullopt : started_run(config.output);
-      train::Fitted fitted = train::fit_memory(config, started ? &*started : nullptr);
+      train::Fitted fitted = train::fit_memory(config, started ? &*started : nullptr, group);
       log::info(fitted.explanation);
       config = std::move(fitted.config);
     }
@@ -147,11 +149,10 @@ int run_trainer(int argc, char** argv, const TrainerProgram& program) {
     train::ClipTask task(config);
     const bool finished = options.resume.empty() ? train::Trainer(task, config).run()
                                                  : train::Trainer::resumed(task, config, options.resume).run();
-    if (!finished)
+    if (!finished && group.rank() == 0)
       std::fprintf(stderr, "to go on: %s --output %s --resume latest\n", program.name, config.output.c_str());
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "%s\n", error.what());
-    return 1;
+    return dist::report_failure(error.what());
   }
   return 0;
 }

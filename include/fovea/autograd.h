@@ -4,6 +4,7 @@
 #include "fovea/autograd/anomaly.h"
 #include "fovea/autograd/backward.h"
 #include "fovea/autograd/checkpoint.h"
+#include "fovea/autograd/gradient_watch.h"
 #include "fovea/autograd/no_grad.h"
 #include "fovea/autograd/node.h"
 #include "fovea/autograd/profiler.h"

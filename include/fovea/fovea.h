@@ -4,6 +4,7 @@
 #include "fovea/autograd.h"
 #include "fovea/core.h"
 #include "fovea/data.h"
+#include "fovea/dist.h"
 #include "fovea/eval.h"
 #include "fovea/image.h"
 #include "fovea/io.h"

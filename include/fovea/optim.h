@@ -4,6 +4,7 @@
 #include "fovea/optim/adafactor.h"
 #include "fovea/optim/adamw.h"
 #include "fovea/optim/ema.h"
+#include "fovea/optim/gradient_exchange.h"
 #include "fovea/optim/lamb.h"
 #include "fovea/optim/layer_decay.h"
 #include "fovea/optim/optimizer.h"

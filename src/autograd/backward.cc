@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <atomic>
+#include <unordered_map>
 #include <unordered_set>
 
 #include "autograd/anomaly_hook.h"
 #include "autograd/profile_hook.h"
 #include "autograd/tape.h"
+#include "fovea/autograd/gradient_watch.h"
 #include "fovea/autograd/no_grad.h"
 #include "fovea/core/parallel.h"
 #include "fovea/core/profile.h"
@@ -30,6 +32,35 @@ std::vector<std::shared_ptr<Node>> nodes_latest_first(const std::shared_ptr<Node
   std::sort(nodes.begin(), nodes.end(), [](const auto& a, const auto& b) { return a->sequence > b->sequence; });
   return nodes;
 }
+
+// Which leaves a pass over these nodes is done with, node by node.
+class Completions {
+ public:
+  Completions(const std::vector<std::shared_ptr<Node>>& nodes, GradientWatch* watch) : watch_(watch) {
+    if (watch == nullptr) return;
+    std::unordered_map<Node*, const Node*> last_users;
+    for (const auto& node : nodes) {
+      for (const auto* leaves : {&node->inputs, &node->inner}) {
+        for (const auto& leaf : *leaves) {
+          if (leaf && leaf->is_leaf && leaf->grad_fixed) last_users[leaf.get()] = node.get();
+        }
+      }
+    }
+    for (const auto& [leaf, user] : last_users) leaves_[user].push_back(leaf);
+  }
+
+  void passed(const Node& node) const {
+    if (watch_ == nullptr) return;
+    if (const auto found = leaves_.find(&node); found != leaves_.end()) {
+      for (Node* leaf : found->second) watch_->completed(*leaf);
+    }
+    watch_->progress();
+  }
+
+ private:
+  GradientWatch* watch_;
+  std::unordered_map<const Node*, std::vector<Node*>> leaves_;
+};
 
 void add_in_place(Tensor& sum, const Tensor& term) {
   dispatch_floating(sum.dtype(), "backward", [&]<class T>() {
@@ -124,12 +155,21 @@ NoGrad::~NoGrad() { detail::tape_state().recording = previous_; }
 
 namespace {
 
+void note_leaves(std::span<const Var> inputs) {
+  std::vector<std::shared_ptr<Node>>* leaves = detail::tape_state().used_leaves;
+  if (leaves == nullptr) return;
+  for (const Var& input : inputs) {
+    if (input.node() && input.node()->is_leaf && input.node()->grad_fixed) leaves->push_back(input.node());
+  }
+}
+
 Var put_on_tape(const char* name, Tensor y, std::span<const Var> inputs, BackwardFn backward, Recipe recipe) {
   if (std::none_of(inputs.begin(), inputs.end(), [](const Var& input) { return input.requires_grad(); })) {
     return Var(std::move(y));
   }
   if (!grad_enabled()) {
     detail::tape_state().skipped = true;
+    note_leaves(inputs);
     return Var(std::move(y));
   }
   Var result = detail::record_always(name, std::move(y), inputs, std::move(backward));
@@ -155,7 +195,9 @@ Var detail::record_always(const char* name, Tensor y, std::span<const Var> input
   return Var(std::move(y), std::move(node));
 }
 
-void backward(const Var& y, Tensor dy) {
+namespace {
+
+void run_backward(const Var& y, Tensor dy, GradientWatch* watch) {
   FOVEA_CHECK(y.requires_grad(), "[backward] the value does not depend on anything that requires a gradient");
   if (!dy.defined()) {
     FOVEA_CHECK(y.value().numel() == 1, "[backward] needs the gradient of a value with ", y.value().numel(),
@@ -165,9 +207,11 @@ void backward(const Var& y, Tensor dy) {
   const NoGrad nothing_is_recorded;
   const profile::Span span("backward");
   std::vector<std::shared_ptr<Node>> nodes = nodes_latest_first(y.node());
+  const Completions completions(nodes, watch);
   add_to_slot(*y.node(), std::move(dy));
   for (std::shared_ptr<Node>& node : nodes) {
     if (node->is_leaf || !node->has_grad) {
+      completions.passed(*node);
       node.reset();
       continue;
     }
@@ -183,9 +227,23 @@ void backward(const Var& y, Tensor dy) {
     function(gradient, grads);
     profile.ran(*node, gradient);
     if (AnomalyHook::on()) AnomalyHook::check_gradients(*node);
+    completions.passed(*node);
     node->inputs.clear();
     node.reset();
   }
 }
+
+}  // namespace
+
+void backward(const Var& y, Tensor dy) { run_backward(y, std::move(dy), nullptr); }
+
+void last_backward(const Var& y) { run_backward(y, {}, detail::tape_state().watch); }
+
+GradientWatch::~GradientWatch() = default;
+
+WatchGradients::WatchGradients(GradientWatch* watch) : previous_(detail::tape_state().watch) {
+  detail::tape_state().watch = watch;
+}
+WatchGradients::~WatchGradients() { detail::tape_state().watch = previous_; }
 
 }  // namespace fovea

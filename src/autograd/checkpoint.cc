@@ -60,8 +60,10 @@ class Recompute {
 Var checkpoint(CheckpointFn f, std::vector<Var> inputs) {
   if (!grad_enabled()) return f(inputs);
   bool differentiable = false;
+  std::vector<std::shared_ptr<Node>> parameters;
   Tensor y;
   {
+    const TapeScope collect(&TapeState::used_leaves, &parameters);
     const TapeScope count(&TapeState::skipped, false);
     const NoGrad nothing_is_kept;
     y = f(inputs).value();
@@ -69,7 +71,9 @@ Var checkpoint(CheckpointFn f, std::vector<Var> inputs) {
   }
   if (!differentiable) return Var(std::move(y));
   Recompute again(std::move(f), inputs);
-  return detail::record_always("checkpoint", std::move(y), inputs, std::move(again));
+  Var result = detail::record_always("checkpoint", std::move(y), inputs, std::move(again));
+  result.node()->inner = std::move(parameters);
+  return result;
 }
 
 bool recomputing() { return detail::tape_state().recomputing; }

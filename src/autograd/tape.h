@@ -1,7 +1,7 @@
 // What this thread knows about recording.
 #pragma once
 
-#include "fovea/autograd/var.h"
+#include "fovea/autograd/gradient_watch.h"
 
 namespace fovea::detail {
 
@@ -10,6 +10,8 @@ struct TapeState {
   bool recomputing = false;
   bool saving_in_bf16 = false;
   bool skipped = false;  // an operation with an input that requires a gradient was not recorded
+  std::vector<std::shared_ptr<Node>>* used_leaves = nullptr;  // receives the leaves of such operations, when not null
+  GradientWatch* watch = nullptr;
 };
 TapeState& tape_state();
 
@@ -17,9 +19,10 @@ TapeState& tape_state();
 Var record_always(const char* name, Tensor y, std::span<const Var> inputs, BackwardFn backward);
 
 // Sets one member of the state, and restores it.
+template <class T>
 class TapeScope {
  public:
-  TapeScope(bool TapeState::*member, bool value) : member_(member), previous_(tape_state().*member) {
+  TapeScope(T TapeState::*member, T value) : member_(member), previous_(tape_state().*member) {
     tape_state().*member_ = value;
   }
   ~TapeScope() { tape_state().*member_ = previous_; }
@@ -27,8 +30,8 @@ class TapeScope {
   TapeScope& operator=(const TapeScope&) = delete;
 
  private:
-  bool TapeState::*member_;
-  bool previous_;
+  T TapeState::*member_;
+  T previous_;
 };
 
 }  // namespace fovea::detail

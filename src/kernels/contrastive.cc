@@ -343,8 +343,10 @@ void info_nce_backward_f32(const ContrastivePairs<float>& pairs, const InfoNceTe
                            ContrastiveGradients<float>& gradients) {
   const double smoothing = terms.label_smoothing;
   const double column_weight = terms.column_logsumexp ? terms.column_weight : 0;
-  const double uniform = smoothing * (terms.row_weight / static_cast<double>(pairs.columns) +
-                                      column_weight / static_cast<double>(pairs.rows));
+  const std::int64_t all_rows = terms.all_rows > 0 ? terms.all_rows : pairs.rows;
+  const std::int64_t all_columns = terms.all_columns > 0 ? terms.all_columns : pairs.columns;
+  const double uniform =
+      smoothing * (terms.row_weight / static_cast<double>(all_columns) + column_weight / static_cast<double>(all_rows));
   const auto peak = static_cast<float>((1 - smoothing) * (terms.row_weight + column_weight));
   contrastive_backward(pairs, dots, gradients,
                        [&](const Tile& tile, std::int64_t row, const LogitRows& logits, LogitGradients& out) {

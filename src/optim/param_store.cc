@@ -79,6 +79,13 @@ Tensor ParamStore::role_view(const std::string& name, const nn::ParamEntry& entr
   return roles_.at(name).segment(begin, {end - begin});
 }
 
+std::vector<ParamStore::Slot> ParamStore::slots() const {
+  std::vector<Slot> found;
+  for (const auto& leaf : leaves_)
+    found.push_back({leaf->node.get(), offsets_.at(leaf.get()), padded(leaf->value.numel())});
+  return found;
+}
+
 void ParamStore::clear_gradients() {
   for (const auto& leaf : leaves_) leaf->node->has_grad = false;
 }

@@ -211,18 +211,20 @@ void freeze_as_configured(const TrainConfig& config, models::ClipModel& model) {
 }
 
 std::optional<objectives::AnyFeatureObjective> make_objective(const ObjectiveConfig& config) {
-  if (config.name == "info_nce") return objectives::InfoNce{config.label_smoothing, config.sum_directions};
+  const auto exchange = config.exchange == "gather" ? ops::RankExchange::gather : ops::RankExchange::ring;
+  if (config.name == "info_nce") return objectives::InfoNce{config.label_smoothing, config.sum_directions, exchange};
   FOVEA_CHECK(config.name == "sigmoid" || config.name == "bag_of_words", "[train] no objective is called \"",
               config.name, "\", expected info_nce, sigmoid or bag_of_words");
   FOVEA_CHECK(config.label_smoothing == 0 && !config.sum_directions,
               "[train] objective.label_smoothing and objective.sum_directions belong to info_nce, objective.name is ",
               config.name);
   if (config.name == "bag_of_words") return {};
-  return objectives::Sigmoid{};
+  return objectives::Sigmoid{exchange};
 }
 
-ClipTask::ClipTask(const Config& config, std::optional<objectives::AnyFeatureObjective> objective)
+ClipTask::ClipTask(const Config& config, std::optional<objectives::AnyFeatureObjective> objective, dist::Group& group)
     : config_(detail::with_split_names(config)),
+      group_(group),
       weights_loaded_(!model_folder(config).empty()),
       clip_(configured_clip(config)),
       parameters_(nn::collect(clip_.model)),
@@ -235,6 +237,8 @@ ClipTask::ClipTask(const Config& config, std::optional<objectives::AnyFeatureObj
   set_rates(config);
   data::LoaderOptions options;
   options.batch_size = config.data.batch_size;
+  options.rank = group.rank();
+  options.ranks = group.size();
   options.workers = static_cast<int>(config.data.workers);
   options.max_pixels = config.data.max_pixels;
   options.cache_bytes = config.data.cache_bytes;

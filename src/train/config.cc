@@ -83,6 +83,7 @@ void fields(ObjectiveConfig& c, auto&& f) {
   f("init_logit_bias", c.init_logit_bias, any);
   f("init_temperature", c.init_temperature, positive);
   f("clamp_logit_scale", c.clamp_logit_scale, any);
+  f("exchange", Choice{c.exchange, {"ring", "gather"}}, any);
 }
 void fields(OptimConfig& c, auto&& f) {
   f("name", Choice{c.name, {"adamw", "lamb", "adafactor", "sgd"}}, any);

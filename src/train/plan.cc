@@ -328,6 +328,8 @@ void take_over(const Config& from, Config& to) {
   to.eval.batch_size = from.eval.batch_size;
 }
 
+Fitted fit_one_rank(const Config& config, const Config* started);
+
 }  // namespace
 
 Plan make_plan(const Config& config, const PlanOptions& options) {
@@ -335,7 +337,29 @@ Plan make_plan(const Config& config, const PlanOptions& options) {
   return Measured(config, options).plan(config.train.accum_freq, config.train.checkpointing);
 }
 
-Fitted fit_memory(const Config& config, const Config* started) {
+Fitted fit_memory(const Config& config, const Config* started, dist::Group& group) {
+  if (group.size() == 1) return fit_one_rank(config, started);
+  FOVEA_CHECK(config.data.batch_size % group.size() == 0, "[plan] batches of ", config.data.batch_size,
+              " cannot be shared evenly by ", group.size(),
+              " ranks\nhint: choose a multiple of their number (data.batch_size)");
+  const auto share = [&](Config c) {
+    c.data.batch_size /= group.size();
+    return c;
+  };
+  Fitted fitted{config, ""};
+  group.on_one([&] {
+    const Config before = share(started ? *started : config);
+    Fitted chosen = fit_one_rank(share(config), started ? &before : nullptr);
+    chosen.config.data.batch_size *= group.size();
+    fitted = std::move(chosen);
+  });
+  take_over(parse_config(group.broadcast(dump_config(fitted.config)), "rank 0"), fitted.config);
+  return fitted;
+}
+
+namespace {
+
+Fitted fit_one_rank(const Config& config, const Config* started) {
   FOVEA_CHECK(!config.train.max_memory.empty(), "[plan] train.max_memory is empty, expected a size such as 12G");
   Fitted fitted{config, ""};
   if (started != nullptr && started->train.max_memory == config.train.max_memory &&
@@ -374,6 +398,8 @@ Fitted fit_memory(const Config& config, const Config* started) {
        " for weights, gradients and moments, ", format_bytes(smallest.activation_bytes()),
        " for activations\nhint: a smaller model, frozen towers (--lock-image) or --opt sgd need less");
 }
+
+}  // namespace
 
 data::Batch random_batch(const models::ClipConfig& model, std::int64_t pairs, std::int64_t length, std::uint64_t seed) {
   const std::int64_t side = models::ImageTower::image_size(model.image);

@@ -11,7 +11,7 @@ namespace {
 std::atomic<bool> requested{false};
 static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler writes it");
 
-struct sigaction former_interrupt, former_terminate;
+struct sigaction former_interrupt, former_terminate, former_user;
 
 void on_signal(int signal) {
   constexpr char message[] = "\nstopping after this step (once more: at once)\n";
@@ -28,11 +28,13 @@ StopOnSignals::StopOnSignals() {
   ::sigemptyset(&action.sa_mask);
   ::sigaction(SIGINT, &action, &former_interrupt);
   ::sigaction(SIGTERM, &action, &former_terminate);
+  ::sigaction(SIGUSR1, &action, &former_user);
 }
 
 StopOnSignals::~StopOnSignals() {
   ::sigaction(SIGINT, &former_interrupt, nullptr);
   ::sigaction(SIGTERM, &former_terminate, nullptr);
+  ::sigaction(SIGUSR1, &former_user, nullptr);
   requested = false;
 }
 

@@ -8,6 +8,7 @@
 
 #include "fovea/autograd/anomaly.h"
 #include "fovea/autograd/backward.h"
+#include "fovea/autograd/gradient_watch.h"
 #include "fovea/autograd/saved.h"
 #include "fovea/core/allocator.h"
 #include "fovea/core/cpu.h"
@@ -144,7 +145,9 @@ objectives::Loss Task::backward(std::span<const data::Batch> micro_batches, cons
   double total = 0;
   for (const data::Batch& batch : micro_batches) {
     objectives::Loss loss = this->loss(batch, ctx);
-    fovea::backward(micro_batches.size() == 1 ? loss.total : ops::mul(loss.total, share));
+    const bool last = &batch == &micro_batches.back();
+    const Var part = micro_batches.size() == 1 ? loss.total : ops::mul(loss.total, share);
+    last ? last_backward(part) : fovea::backward(part);
     total += share * loss.total.item();
     mean.parts.resize(loss.parts.size());
     for (std::size_t p = 0; p < loss.parts.size(); ++p) {
@@ -158,6 +161,7 @@ objectives::Loss Task::backward(std::span<const data::Batch> micro_batches, cons
 
 Trainer::Trainer(Task& task, const Config& config, std::optional<std::string> resume_from)
     : task_(task),
+      group_(task.group()),
       config_(task.resolved(config)),
       store_(task.parameters()),
       optimizer_(make_optimizer(config.optim)),
@@ -168,7 +172,38 @@ Trainer::Trainer(Task& task, const Config& config, std::optional<std::string> re
               task.loader().batches_per_epoch(), " batches");
   const OptimConfig& optim = config_.optim;
   if (optim.ema_decay > 0) ema_.emplace(store_, task.parameters(), optim.ema_decay, optim.ema_warmup);
-  make_run_folder(config.output);
+  refuse_different_ranks();
+  group_.on_one([&] { open_run_folder(resume_from); });
+  if (group_.size() == 1) return;
+  share_start();
+  exchange_.emplace(store_, group_);
+}
+
+// Keys that may differ between ranks: those of a machine.
+void Trainer::refuse_different_ranks() const {
+  if (group_.size() == 1) return;
+  static const std::set<std::string> local{"data.workers", "data.cache_bytes", "train.threads"};
+  const Config first = parse_config(group_.broadcast(dump_config(config_)), "rank 0");
+  std::string problem;
+  for (const std::string& key : different_keys(first, config_)) {
+    if (local.contains(key)) continue;
+    problem = concat("[train] ", key, " is ", config_value(config_, key), " on ", group_.name(group_.rank()), ", ",
+                     config_value(first, key), " on ", group_.name(0),
+                     "\nhint: start all ranks with the same command and configuration");
+    break;
+  }
+  group_.fail_together(problem);
+  std::int64_t samples = task_.loader().size();
+  group_.broadcast(&samples, sizeof samples);
+  const std::int64_t own = task_.loader().size();
+  group_.fail_together(own == samples ? ""
+                                      : concat("[train] split \"", config_.data.train_split, "\" of ",
+                                               config_.data.path, " has ", own, " samples on ",
+                                               group_.name(group_.rank()), ", ", samples, " on ", group_.name(0)));
+}
+
+void Trainer::open_run_folder(const std::optional<std::string>& resume_from) {
+  make_run_folder(config_.output);
   std::error_code unknown;
   if (resume_from) {
     if (fs::exists(config_path(config_), unknown)) refuse_another_run(load_config(config_path(config_)), config_);
@@ -178,6 +213,33 @@ Trainer::Trainer(Task& task, const Config& config, std::optional<std::string> re
   }
   log_.emplace(metrics_path(config_));
   if (!planned_) io::write_file(config_path(config_), dump_config(config_));
+}
+
+// Gives every rank where rank 0 stands: a new model's weights, or a checkpoint.
+void Trainer::share_start() {
+  const auto share = [this](Tensor x) { group_.broadcast(x.mutable_raw(), x.bytes()); };
+  std::int64_t numbers[]{
+      state_.step, state_.skipped_steps,      state_.bad_in_a_row, optimizer_.steps(), schedule_.total,
+      planned_,    std::ssize(store_.roles())};
+  group_.broadcast(numbers, sizeof numbers);
+  state_.step = numbers[0], state_.skipped_steps = numbers[1], state_.bad_in_a_row = numbers[2];
+  optimizer_.set_steps(numbers[3]);
+  planned_ = numbers[5] != 0;
+  if (planned_) make_schedule(numbers[4]);
+  std::vector<std::string> roles;
+  for (const auto& [role, block] : store_.roles()) roles.push_back(role);
+  roles.resize(static_cast<std::size_t>(numbers[6]));
+  for (std::string& role : roles) {
+    role = group_.broadcast(role);
+    share(store_.role(role));
+  }
+  share(store_.weights());
+  store_.weights_changed();
+  for (const nn::ParamEntry& entry : task_.parameters()) {
+    if (store_.view(store_.weights(), entry).defined()) continue;
+    share(entry.value());
+    if (const Tensor average = ema_ ? ema_->average(entry) : Tensor(); average.defined()) share(average);
+  }
 }
 
 // Nothing of the run folder changes before the checkpoint was read and fits.
@@ -281,6 +343,9 @@ void Trainer::describe() {
   const std::int64_t trained = nn::count_parameters(task_.parameters());
   std::int64_t all = 0;
   for (const nn::ParamEntry& entry : task_.parameters()) all += entry.leaf->is_buffer() ? 0 : entry.value().numel();
+  if (group_.size() > 1)
+    log::info(group_.size(), " ranks, each with ", config_.data.batch_size / group_.size(), " of ",
+              config_.data.batch_size, " pairs of a batch");
   if (trained != all) log::info(format_count(trained), " of ", format_count(all), " parameters are trained");
 }
 
@@ -305,7 +370,9 @@ void Trainer::plan() {
   const double left = planned_share * 60 * c.minutes - (monotonic_seconds() - start);
   const auto steps = static_cast<std::int64_t>(left / seconds);
   const std::int64_t epochs = steps / steps_per_epoch_;
-  make_schedule(std::max<std::int64_t>(1, epochs >= 2 ? epochs * steps_per_epoch_ : steps));
+  std::int64_t total = std::max<std::int64_t>(1, epochs >= 2 ? epochs * steps_per_epoch_ : steps);
+  group_.broadcast(&total, sizeof total);
+  make_schedule(total);
 }
 
 void Trainer::make_schedule(std::int64_t total) {
@@ -341,9 +408,30 @@ std::vector<data::Batch> Trainer::next_batches() {
 double Trainer::backward_pass(std::span<const data::Batch> batches, StepResult& result) {
   store_.clear_gradients();
   const SaveInBf16 rounding(saves_in_bf16(config_.train));
-  result.loss = task_.backward(batches, training_context(config_.train, state_.step));
+  nn::Ctx ctx = training_context(config_.train, state_.step);
+  if (exchange_) ctx.group = &group_;
+  {
+    const WatchGradients watch(exchange_ ? &*exchange_ : nullptr);
+    result.loss = task_.backward(batches, ctx);
+  }
+  if (exchange_) {
+    exchange_->finish();
+    share_result(result);
+  }
   store_.complete_gradients();
   return optim::gradient_norm(store_);
+}
+
+// Losses become means over the ranks, and a wish to stop everybody's: what follows is decided alike on all ranks.
+void Trainer::share_result(StepResult& result) {
+  std::vector<double> numbers{stop_requested() ? 1.0 : 0.0, result.loss.total.item()};
+  for (const auto& [name, value] : result.loss.parts) numbers.push_back(value);
+  Tensor sums = from_values<double>({std::ssize(numbers)}, numbers);
+  group_.sum(sums);
+  stop_agreed_ = sums.at(0) > 0;
+  result.loss.total = full({}, sums.at(1) / group_.size(), DType::f64);
+  for (std::size_t p = 0; p < result.loss.parts.size(); ++p)
+    result.loss.parts[p].second = sums.at(static_cast<std::int64_t>(p) + 2) / group_.size();
 }
 
 Trainer::StepResult Trainer::step(std::span<const data::Batch> batches) {
@@ -386,6 +474,7 @@ void Trainer::note_bad_step(const StepResult& result) {
   FOVEA_CHECK(state_.bad_in_a_row < config_.train.max_bad_steps, "[train] ", what, ", step ", state_.bad_in_a_row,
               " in a row that is not finite\nhint: lower optim.lr, lengthen the warm-up, or set train.grad_clip_norm; ",
               "--resume latest --detect-anomaly names the operation that gives the first such number");
+  if (!leads()) return;
   if (state_.skipped_steps <= named) log::warning(what, ": the step is skipped");
   if (state_.skipped_steps == named) log::warning("further skipped steps are counted in metrics.jsonl only");
 }
@@ -419,15 +508,15 @@ void Trainer::save_model() {
   task_.save(config_.output + "/model");
 }
 
-void Trainer::report() const {
+void Trainer::report(std::int64_t skipped) const {
   Facts facts = task_.facts();
   facts.emplace_back("Steps", format_count(schedule_.total));
   if (state_.skipped_steps > 0) facts.emplace_back("Steps skipped", format_count(state_.skipped_steps));
   facts.emplace_back("Batch size", format_count(config_.data.batch_size * config_.train.accum_freq));
   facts.emplace_back("Training time", format_duration(state_.training_seconds));
   if (state_.evaluation_seconds > 0) facts.emplace_back("Evaluation time", format_duration(state_.evaluation_seconds));
-  if (const std::int64_t skipped = task_.loader().skipped(); skipped > 0)
-    facts.emplace_back("Pictures that could not be used", format_count(skipped));
+  if (group_.size() > 1) facts.emplace_back("Ranks", format_count(group_.size()));
+  if (skipped > 0) facts.emplace_back("Pictures that could not be used", format_count(skipped));
   // With or without a slash at its end.
   const fs::path folder = (fs::path(config_.output) / "").parent_path();
   write_report(config_.output, "fovea: " + folder.filename().string(), facts, task_.examples());
@@ -497,21 +586,22 @@ void Trainer::check_first_loss(const StepResult& result, std::int64_t samples) c
   }
 }
 
-void Trainer::timed_step(Progress& progress) {
+void Trainer::timed_step(Progress* progress) {
   const double asked = monotonic_seconds();
   const std::vector<data::Batch> batches = next_batches();
   const double received = monotonic_seconds();
   const StepResult result = step(batches);
   const double done = monotonic_seconds();
+  if (!leads()) return;
   std::int64_t samples = 0;
-  for (const data::Batch& batch : batches) samples += batch.size();
+  for (const data::Batch& batch : batches) samples += batch.size() * group_.size();
   if (state_.step == 1) check_first_loss(result, samples);
   window_.timer.add(samples, received - asked, done - received);
   window_.add(result);
   state_.training_seconds += done - asked;
   const StepTimer& timer = window_.timer;
   const double loss = window_.loss.weight() > 0 ? window_.loss.value() : std::nan("");
-  progress.update({state_.step, 0, loss, timer.pairs_per_second(), timer.data_wait_ms(), timer.step_ms(), 0});
+  progress->update({state_.step, 0, loss, timer.pairs_per_second(), timer.data_wait_ms(), timer.step_ms(), 0});
   if (state_.step % config_.train.log_every == 0 || state_.step == schedule_.total) {
     log_step(result);
     window_ = {};
@@ -533,6 +623,10 @@ bool Trainer::evaluation_is_due() const {
 // Checkpoints come before the evaluation of the same step: a run that goes on from one evaluates first. False when a
 // stop was requested.
 bool Trainer::train() {
+  if (!leads()) {
+    while (state_.step < schedule_.total && !stops()) timed_step(nullptr);
+    return !stops();
+  }
   Progress progress(schedule_.total);
   const auto aside = [&](auto&& action) {
     progress.clear();
@@ -542,15 +636,15 @@ bool Trainer::train() {
   };
   profile_begin_ = std::max(state_.step, std::min(state_.step + warm_steps, schedule_.total - 1));
   if (planned_ && evaluation_is_due()) aside([&] { evaluate(); });
-  while (state_.step < schedule_.total && !stop_requested()) {
+  while (state_.step < schedule_.total && !stops()) {
     if (config_.train.profile > 0 && state_.step == profile_begin_) start_profile();
-    timed_step(progress);
+    timed_step(&progress);
     if (checkpoint_is_due()) aside([&] { try_to_write_checkpoint(); });
     if (evaluation_is_due()) aside([&] { evaluate(); });
     if (profile_is_over()) aside([&] { finish_profile(); });
   }
   progress.finish();
-  return !stop_requested();
+  return !stops();
 }
 
 void Trainer::start_profile() {
@@ -568,28 +662,39 @@ void Trainer::finish_profile() {
   log::info(report, "the profile is in ", tables, ", the trace in ", trace);
 }
 
+// The model, its scores and the report; false when a stop was requested before they were complete.
+bool Trainer::finish() {
+  Tensor skipped = full({1}, static_cast<double>(task_.loader().skipped()), DType::i64);
+  group_.sum(skipped);
+  bool complete = false;
+  group_.on_one([&] {
+    save_model();
+    if (!evaluate()) return;
+    report(static_cast<std::int64_t>(skipped.item()));
+    finish_profile();  // a run that ends before all its steps are done
+    log::info("the model is in ", config_.output, "/model, the report ", config_.output, "/report.html");
+    complete = true;
+  });
+  group_.broadcast(&complete, sizeof complete);
+  return complete;
+}
+
 bool Trainer::run() {
   if (config_.train.threads > 0) set_num_threads(static_cast<int>(config_.train.threads));
   describe();
   saved_at_ = monotonic_seconds();
   if (!planned_) {
     plan();
-    write_checkpoint();  // the plan, and whether checkpoints can be written at all
+    group_.on_one([&] { write_checkpoint(); });  // the plan, and whether checkpoints can be written at all
   }
   go_to_step(state_.step);
   log::info(schedule_.total, " steps of ", config_.data.batch_size * config_.train.accum_freq, " pairs, ",
             static_cast<double>(10 * schedule_.total / steps_per_epoch_) / 10, " epochs",
             state_.step > 0 ? concat("; ", state_.step, " are done") : "");
-  if (train()) {
-    save_model();
-    if (evaluate()) {
-      report();
-      finish_profile();  // a run that ends before all its steps are done
-      log::info("the model is in ", config_.output, "/model, the report ", config_.output, "/report.html");
-      return true;
-    }
-  }
-  if (saved_step_ != state_.step) write_checkpoint();
+  if (train() && finish()) return true;
+  group_.on_one([&] {
+    if (saved_step_ != state_.step) write_checkpoint();
+  });
   finish_profile();
   log::info("stopped after step ", state_.step, " of ", schedule_.total, "; a checkpoint is saved in ", config_.output);
   return false;

@@ -77,6 +77,7 @@ struct FOVEA_API Node {
   std::uint64_t sequence;                     // grows with every node, so that consumers always come after producers
   bool is_leaf = true;                        // gradients stay in a leaf until they are cleared
   std::vector<std::shared_ptr<Node>> inputs;  // null where no gradient is wanted
+  std::vector<std::shared_ptr<Node>> inner;   // leaves that passes inside its backward function reach (checkpoints)
   BackwardFn backward;                        // empty in a leaf, and once backward has passed
   std::shared_ptr<const Recipe> recipe;       // of its output, where there is one; dropped when backward has passed
   int recipe_depth = 0;                       // recipes that run one inside the other to make the output

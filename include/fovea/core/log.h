@@ -12,6 +12,7 @@ enum class Level { info, warning };
 
 FOVEA_API void write(Level level, const std::string& message);  // one line on stderr, thread-safe
 FOVEA_API void set_quiet(bool quiet);                           // suppresses info lines
+FOVEA_API void set_speaker(const std::string& name);            // put before warnings: one of several processes
 
 template <class... Parts>
 void info(const Parts&... parts) {

@@ -35,8 +35,8 @@ struct LoaderOptions {
   std::int64_t feature_views = 0;  // training with it: transforms of each picture, one epoch each; 0: not random at all
 };
 
-// Delivers one epoch after another. A batch is decided by the seed, its epoch and its index alone: the number of
-// workers, the cache and restarts do not change it.
+// Delivers one epoch after another; each of several ranks gets its even share of every batch. A batch is decided by the
+// seed, its epoch and its index alone: the number of workers, the cache and restarts do not change it.
 //
 // While training, a picture that cannot be read or transformed is skipped: it is counted, named in a warning (the first
 // ten), and the next sample in the data set's order that can be used takes its place, so that batches keep their size.

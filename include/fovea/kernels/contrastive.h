@@ -10,7 +10,8 @@
 namespace fovea::kernels {
 
 // The logits z (rows, columns) = scale A B^T + bias of a (rows, dim) and b (columns, dim). Row i belongs to column
-// i + label_offset: a block of the rows of a larger batch against all its columns has its first row's number here.
+// i + label_offset: a block of the rows of a larger batch against all its columns has its first row's number here, a
+// block without labels the number of its columns.
 template <class T>
 struct ContrastivePairs {
   const T *a, *b;
@@ -32,6 +33,8 @@ template <class T>
 struct InfoNceTerms {
   const T *row_logsumexp, *column_logsumexp;
   double row_weight, column_weight, label_smoothing;
+  // Where the pairs are a block of a larger matrix: the extents of that, over which targets are smoothed.
+  std::int64_t all_rows = 0, all_columns = 0;
 };
 
 // The log-sum-exp of every row (rows) and, unless null, column (columns), and the logit of every row's label (rows).

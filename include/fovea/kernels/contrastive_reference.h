@@ -61,7 +61,7 @@ void info_nce_forward_reference(const ContrastivePairs<T>& pairs, T* row_logsume
   std::vector<T> largest(static_cast<std::size_t>(column_logsumexp ? pairs.columns : 0)), total = largest;
   detail::for_each_logit_row(pairs, [&](std::int64_t i, const T*, const T* logits) {
     row_logsumexp[i] = detail::logsumexp_line(logits, pairs.columns, 1);
-    label_logits[i] = logits[i + pairs.label_offset];
+    if (i + pairs.label_offset < pairs.columns) label_logits[i] = logits[i + pairs.label_offset];
     for (std::size_t j = 0; j < largest.size(); ++j) {
       const T z = logits[j], before = i == 0 ? z : largest[j];
       largest[j] = z > before ? z : before;
@@ -76,11 +76,13 @@ void info_nce_backward_reference(const ContrastivePairs<T>& pairs, const InfoNce
                                  ContrastiveGradients<T>& gradients) {
   const T row_weight = static_cast<T>(terms.row_weight), smoothing = static_cast<T>(terms.label_smoothing);
   const T column_weight = terms.column_logsumexp ? static_cast<T>(terms.column_weight) : T(0);
+  const T row_share = smoothing / static_cast<T>(terms.all_columns > 0 ? terms.all_columns : pairs.columns);
+  const T column_share = smoothing / static_cast<T>(terms.all_rows > 0 ? terms.all_rows : pairs.rows);
   detail::contrastive_backward_reference(pairs, gradients, [&](std::int64_t i, std::int64_t j, T z) {
     const T peak = j == i + pairs.label_offset ? 1 - smoothing : T(0);
-    const T row = std::exp(z - terms.row_logsumexp[i]) - peak - smoothing / static_cast<T>(pairs.columns);
+    const T row = std::exp(z - terms.row_logsumexp[i]) - peak - row_share;
     if (!terms.column_logsumexp) return row_weight * row;
-    const T column = std::exp(z - terms.column_logsumexp[j]) - peak - smoothing / static_cast<T>(pairs.rows);
+    const T column = std::exp(z - terms.column_logsumexp[j]) - peak - column_share;
     return row_weight * row + column_weight * column;
   });
 }

@@ -4,6 +4,10 @@
 #include "fovea/core/rng.h"
 #include "fovea/tensor/packed.h"
 
+namespace fovea::dist {
+class Group;
+}
+
 namespace fovea::nn {
 
 // A small value passed down by const reference; eval() and with() return changed copies.
@@ -16,6 +20,7 @@ struct Ctx {
   bool frozen_statistics = false;  // BatchNorm uses its running ones in training too, and leaves them alone
   std::int64_t virtual_batch = 0;  // samples that share BatchNorm's statistics in training; 0: all of a pass
   bool checkpointing = false;      // transformer blocks keep their input alone, and are computed again in backward
+  dist::Group* group = nullptr;    // of the ranks that share the batch, where there are several
   bool every_token = false;        // the last block of a tower computes tokens that nothing reads too: for comparisons
 
   Ctx eval() const {

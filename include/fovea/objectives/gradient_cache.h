@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "fovea/autograd/backward.h"
+#include "fovea/autograd/gradient_watch.h"
 #include "fovea/autograd/no_grad.h"
 #include "fovea/objectives/embeddings.h"
 #include "fovea/ops/elementwise.h"
@@ -69,7 +70,7 @@ Loss backward_with_gradient_cache(std::int64_t micro_batches, const Encode& enco
     const std::int64_t end = begin + e.image.dim(0);
     const Var product = ops::add(detail::product_with(e.image, all.image.grad().rows(begin, end)),
                                  detail::product_with(e.text, all.text.grad().rows(begin, end)));
-    if (product.requires_grad()) backward(product);
+    if (product.requires_grad()) j + 1 < micro_batches ? backward(product) : last_backward(product);
     begin = end;
   }
   return loss;

@@ -44,6 +44,13 @@ class FOVEA_API ParamStore {
   // The named tensors one by one: the parts of a joined parameter apart.
   const std::vector<Segment>& segments() const { return segments_; }
 
+  // Where every parameter's node has its gradient, ascending; lengths with the padding behind it.
+  struct Slot {
+    const Node* leaf = nullptr;
+    std::int64_t offset = 0, length = 0;  // elements
+  };
+  std::vector<Slot> slots() const;
+
   void clear_gradients();     // the next backward overwrites
   void complete_gradients();  // zeros for parameters that backward did not reach
   void weights_changed();     // bumps every parameter's version, after a pass over the weight block

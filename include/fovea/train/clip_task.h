@@ -34,15 +34,18 @@ class FOVEA_API ClipTask final : public Task {
   // freezes, and opens the training split. Throws Error when model, data and transforms do not fit together, and when a
   // split to be scored later does not exist. A table without splits (an empty data.split_column) is trained on and
   // scored as a whole, under the training split's name.
+  // With several ranks, each loads its share of the batches.
   explicit ClipTask(const Config& config) : ClipTask(config, make_objective(config.objective)) {}
   // Without an objective, the pictures predict the words of their captions (objectives/bag_of_words.h).
-  ClipTask(const Config& config, std::optional<objectives::AnyFeatureObjective> objective);
+  ClipTask(const Config& config, std::optional<objectives::AnyFeatureObjective> objective,
+                    dist::Group& group = dist::world());
 
   const models::ClipModel& model() const { return clip_.model; }
 
   Config resolved(const Config& config) const override;
   const std::vector<nn::ParamEntry>& parameters() const override { return parameters_; }
   data::Loader& loader() override { return *loader_; }
+  dist::Group& group() const override { return group_; }
   objectives::Loss loss(const data::Batch& batch, const nn::Ctx& ctx) override;
   objectives::Loss backward(std::span<const data::Batch> micro_batches, const nn::Ctx& ctx) override;
   double expected_first_loss(std::int64_t samples) const override;
@@ -60,6 +63,7 @@ class FOVEA_API ClipTask final : public Task {
   void set_rates(const Config& config);
 
   Config config_;
+  dist::Group& group_;
   bool weights_loaded_;
   models::ClipFolder clip_;
   std::vector<nn::ParamEntry> parameters_;

@@ -31,8 +31,8 @@ struct DataConfig {
   std::string language_column;            // of a row's captions; empty: their columns' names are their languages
   std::string join, join_column;          // a second table with further columns, and the column that both have
   double word_dropout = 0;                // probability of leaving out each word of a caption while training
-  std::int64_t batch_size = 256;
-  bool distinct_captions = false;                       // no two pairs of one step have equal captions
+  std::int64_t batch_size = 256;          // of all ranks together
+  bool distinct_captions = false;         // no two pairs of one step have equal captions
   std::int64_t max_pixels = image::default_max_pixels;  // larger pictures are left out without being decoded
   std::int64_t workers = 1;                             // loading threads; 0: the training thread loads
   std::int64_t cache_bytes = std::int64_t{1} << 30;     // of decoded pictures that are kept
@@ -49,6 +49,7 @@ struct ObjectiveConfig {
   // Where what makes logits of cosines starts; none: as published, or as the model folder has it.
   std::optional<double> init_logit_scale, init_logit_bias, init_temperature;
   bool clamp_logit_scale = true;  // to [0, ln 100] after every step
+  std::string exchange = "ring";  // how features reach other ranks; or gather
 };
 
 struct OptimConfig {

@@ -6,6 +6,7 @@
 
 #include "fovea/core/export.h"
 #include "fovea/data/batch.h"
+#include "fovea/dist/mpi.h"
 #include "fovea/models/clip.h"
 #include "fovea/train/config.h"
 
@@ -58,12 +59,13 @@ FOVEA_API std::string to_text(const Plan& plan);
 // gradient cache. Tried in turn: the configuration as it is; activation checkpoints; 2, 3, 4, ... micro-batches of at
 // least 8 pairs, then with checkpoints, then smaller ones. The batches of evaluation become no larger than a
 // micro-batch, the cache of decoded pictures gets what is left. Throws Error when not even single pairs fit. When
-// `started`, the configuration of a run that goes on, was fitted to the same limit, its choice is taken over.
+// `started`, the configuration of a run that goes on, was fitted to the same limit, its choice is taken over. The limit
+// is one for each of the group's ranks, which share the batches; rank 0 chooses for all.
 struct Fitted {
   Config config;
   std::string explanation;
 };
-FOVEA_API Fitted fit_memory(const Config& config, const Config* started = nullptr);
+FOVEA_API Fitted fit_memory(const Config& config, const Config* started = nullptr, dist::Group& group = dist::world());
 
 // A batch of noise: captions of `length` tokens, start and end included.
 FOVEA_API data::Batch random_batch(const models::ClipConfig& model, std::int64_t pairs, std::int64_t length,

@@ -5,8 +5,9 @@
 
 namespace fovea::train {
 
-// While one lives, the first SIGINT or SIGTERM only sets stop_requested(), so that a run can finish its step and save;
-// the second one ends the process at once. For programs: the library itself installs no handlers.
+// While one lives, the first SIGINT, SIGTERM or SIGUSR1 (which mpirun and Slurm pass on to their processes) only sets
+// stop_requested(), so that a run can finish its step and save; the second one ends the process at once. For programs:
+// the library itself installs no handlers.
 class FOVEA_API StopOnSignals {
  public:
   StopOnSignals();

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "fovea/data/loader.h"
+#include "fovea/dist/mpi.h"
 #include "fovea/nn/ctx.h"
 #include "fovea/nn/visit.h"
 #include "fovea/objectives/loss.h"
@@ -33,14 +34,17 @@ class FOVEA_API Task {
   virtual Config resolved(const Config& config) const { return config; }
 
   virtual const std::vector<nn::ParamEntry>& parameters() const = 0;
-  virtual data::Loader& loader() = 0;  // of the training split
+  virtual data::Loader& loader() = 0;  // of the training split; with several ranks, this one's share
+  // The ranks that train together.
+  virtual dist::Group& group() const { return dist::world(); }
 
   // The loss of one batch, as the loader delivers it.
   virtual objectives::Loss loss(const data::Batch& batch, const nn::Ctx& ctx) = 0;
 
   // The loss of one step over its micro-batches, off the tape, with its gradients added to the parameters'. By default
   // the mean of the micro-batches' losses; a task whose loss compares the samples of a batch with each other makes it
-  // that of the whole.
+  // that of the whole. With several ranks each passes its share of the batches; losses and gradients are means over
+  // ranks afterwards.
   virtual objectives::Loss backward(std::span<const data::Batch> micro_batches, const nn::Ctx& ctx);
 
   // What the loss of an untrained model should be near, for steps of so many samples; NaN when that is not known.

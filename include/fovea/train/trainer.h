@@ -10,12 +10,14 @@
 #include "fovea/autograd/anomaly.h"
 #include "fovea/autograd/profiler.h"
 #include "fovea/optim/ema.h"
+#include "fovea/optim/gradient_exchange.h"
 #include "fovea/optim/optimizer.h"
 #include "fovea/optim/schedule.h"
 #include "fovea/train/checkpoint.h"
 #include "fovea/train/config.h"
 #include "fovea/train/meters.h"
 #include "fovea/train/progress.h"
+#include "fovea/train/stop_signal.h"
 #include "fovea/train/task.h"
 
 namespace fovea::train {
@@ -30,6 +32,11 @@ FOVEA_API optim::Optimizer make_optimizer(const OptimConfig& config);
 // A step whose loss or gradient is not finite is skipped: weights, moments and BatchNorm's statistics stay, the
 // schedule goes on. A checkpoint that cannot be written is a warning and training goes on, except for the first one and
 // the one that a requested stop writes.
+//
+// With several ranks (Task::group), all construct the trainer and run it; the run is that of one rank with the same
+// configuration, up to rounding and to BatchNorm, whose statistics are each rank's own. Rank 0 alone reads and writes
+// the run folder, evaluates and logs; decisions are taken together. Throws Error naming the key when the ranks'
+// configurations differ.
 class FOVEA_API Trainer {
  public:
   // A new run, for which the run folder must not hold one already: nothing saved is ever overwritten. Throws Error when
@@ -72,6 +79,11 @@ class FOVEA_API Trainer {
 
   Trainer(Task& task, const Config& config, std::optional<std::string> resume_from);
 
+  bool leads() const { return group_.rank() == 0; }
+  void refuse_different_ranks() const;
+  void open_run_folder(const std::optional<std::string>& resume_from);
+  void share_start();
+  void share_result(StepResult& result);
   void resume(const std::string& from);
   void restore(const Checkpoint& checkpoint);
   io::TensorMap optimizer_tensors() const;
@@ -89,21 +101,25 @@ class FOVEA_API Trainer {
   void update_weights(StepResult& result);
   void note_bad_step(const StepResult& result);
   void check_first_loss(const StepResult& result, std::int64_t samples) const;
-  void timed_step(Progress& progress);
+  void timed_step(Progress* progress);
   void start_profile();
   void finish_profile();
   bool profile_is_over() const { return profiler_ && state_.step == profile_end_; }
   bool train();
+  bool stops() const { return group_.size() > 1 ? stop_agreed_ : stop_requested(); }
+  bool finish();
   bool checkpoint_is_due() const;
   bool evaluation_is_due() const;
   void log_step(const StepResult& result);
   bool evaluate();
   void save_model();
-  void report() const;
+  void report(std::int64_t skipped) const;
 
   Task& task_;
+  dist::Group& group_;
   Config config_;
   optim::ParamStore store_;
+  std::optional<optim::GradientExchange> exchange_;  // with several ranks
   optim::Optimizer optimizer_;
   std::optional<optim::Ema> ema_;
   optim::Schedule schedule_;
@@ -113,6 +129,7 @@ class FOVEA_API Trainer {
   Window window_;
   std::int64_t steps_per_epoch_ = 1;
   bool planned_ = false;          // the checkpoint told the plan
+  bool stop_agreed_ = false;      // with several ranks: one of them was asked to stop
   std::int64_t saved_step_ = -1;  // of the last checkpoint
   double saved_at_ = 0;           // on the clock
   std::optional<MetricsLog> log_;
