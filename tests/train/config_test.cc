@@ -92,7 +92,8 @@ TEST(Config, ReadsEveryKeyAndWritesItBack) {
     "init_logit_scale": 2.5,
     "init_logit_bias": -2.75,
     "init_temperature": null,
-    "clamp_logit_scale": false
+    "clamp_logit_scale": false,
+    "exchange": "gather"
   },
   "optim": {
     "name": "sgd",
