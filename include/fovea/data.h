@@ -3,6 +3,7 @@
 
 #include "fovea/data/batch.h"
 #include "fovea/data/coco.h"
+#include "fovea/data/curate.h"
 #include "fovea/data/feature_cache.h"
 #include "fovea/data/folder_table.h"
 #include "fovea/data/idx.h"
