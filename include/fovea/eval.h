@@ -8,6 +8,7 @@
 #include "fovea/eval/gallery.h"
 #include "fovea/eval/knn.h"
 #include "fovea/eval/linear_probe.h"
+#include "fovea/eval/prompt_scorer.h"
 #include "fovea/eval/retrieval.h"
 #include "fovea/eval/retrieval_examples.h"
 #include "fovea/eval/robustness.h"

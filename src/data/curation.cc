@@ -105,12 +105,14 @@ void Curation::load_state() {
   const std::string path = file("state.json");
   if (!fs::exists(path)) return;
   const Json json = io::detail::parse_json<Json>(io::read_file(path), "[curate] " + path);
-  FOVEA_CHECK(json.at("fingerprint") == fingerprint(), "[curate] ", work_,
-              " holds the work of a run with other options or other input\nhint: delete the folder, or name another one "
-              "with --work");
+  FOVEA_CHECK(
+      json.at("fingerprint") == fingerprint(), "[curate] ", work_,
+      " holds the work of a run with other options or other input\nhint: delete the folder, or name another one "
+      "with --work");
   json.at("finished").get_to(finished_);
   json.at("flags").get_to(flags_);
   json.at("first_malformed").get_to(first_malformed_);
+  json.at("has_unsized").get_to(has_unsized_);
   json.at("rows").get_to(rows_);
   json.at("distinct_ngrams").get_to(distinct_ngrams_);
   json.at("ngram_min_count").get_to(ngram_min_count_);
@@ -131,6 +133,7 @@ void Curation::save_state() {
   json["finished"] = finished_;
   json["flags"] = flags_;
   json["first_malformed"] = first_malformed_;
+  json["has_unsized"] = has_unsized_;
   json["rows"] = rows_;
   json["distinct_ngrams"] = distinct_ngrams_;
   json["ngram_min_count"] = ngram_min_count_;

@@ -51,7 +51,7 @@ using Flags = std::uint32_t;
 constexpr int reason_count = static_cast<int>(Reason::count);
 constexpr Flags flag(Reason reason) { return Flags{1} << static_cast<int>(reason); }
 constexpr Flags dropped_flags = (Flags{1} << reason_count) - 1;
-constexpr Flags passed_flag = Flags{1} << 20;   // of another split: neither curated nor counted
+constexpr Flags passed_flag = Flags{1} << 20;    // of another split: neither curated nor counted
 constexpr Flags repaired_flag = Flags{1} << 21;  // the caption's bytes were not UTF-8
 constexpr Flags sized_flag = Flags{1} << 22;     // the list tells the picture's size
 constexpr Flags scored_flag = Flags{1} << 23;    // and its score
@@ -103,7 +103,7 @@ class Curation {
     std::string keys;  // files of KeyFileWriter
     Reason reason;
     FunctionRef<void(const Row&, std::vector<Hash128>&)> keys_of;
-    double memory;  // share of all
+    double memory;                               // share of all
     bool is_allowed = false, left_only = false;  // left_only: rows that are dropped already stay as they are
   };
   void mark_rows(const std::string& writes, const std::vector<MarkSet>& sets);
@@ -133,6 +133,7 @@ class Curation {
   std::string flags_;  // the file with the current ones
   std::vector<std::int64_t> found_ = std::vector<std::int64_t>(reason_count), dropped_ = found_;
   std::string first_malformed_;
+  bool has_unsized_ = false;  // rows whose size only the picture tells
   std::int64_t rows_ = 0, distinct_ngrams_ = 0, ngram_min_count_ = 0, queries_ = 0, queries_matched_ = 0,
                queries_full_ = 0;
   std::vector<std::string> ngram_runs_, image_runs_, caption_runs_;

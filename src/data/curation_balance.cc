@@ -1,5 +1,5 @@
-// Balancing by queries: every query may keep so many of the rows whose captions hold it, and a row stays when one of its
-// queries keeps it.
+// Balancing by queries: every query may keep so many of the rows whose captions hold it, and a row stays when one of
+// its queries keeps it.
 //
 // Rows have random numbers, all different, and a query keeps those with the smallest. So each query is a limit, and a
 // row stays when its number is not above the highest limit of its queries: that of the rarest one, as a rule.
@@ -130,9 +130,8 @@ void Curation::balance() {
   for_each_block(
       "",
       [&](RowBlock& block, std::int64_t) {
-        auto writer = writers.take([&] {
-          return std::make_unique<RunWriter<Candidate>>(candidates, memory_part(0.25) / num_threads());
-        });
+        auto writer = writers.take(
+            [&] { return std::make_unique<RunWriter<Candidate>>(candidates, memory_part(0.25) / num_threads()); });
         const std::string text = matches.read(block.block - blocks_.data());
         MatchReader reader(text);
         for (std::size_t i = 0; i < block.rows.size(); ++i) {

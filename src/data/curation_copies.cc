@@ -1,9 +1,9 @@
 // Pictures that are copies of test pictures, or of each other.
 //
-// A picture is what rows with one path share; its place is that of its first row. Test pictures come before all. In that
-// order each picture is dropped when one that was kept is near. Pairs that are near are found exactly: of two hashes
-// that differ in at most 15 of 256 bits, at least one of 16 bands of 16 bits is the same, so that pictures are sorted
-// by each band, and compared where it is equal.
+// A picture is what rows with one path share; its place is that of its first row. Test pictures come before all. In
+// that order each picture is dropped when one that was kept is near. Pairs that are near are found exactly: of two
+// hashes that differ in at most 15 of 256 bits, at least one of 16 bands of 16 bits is the same, so that pictures are
+// sorted by each band, and compared where it is equal.
 #include <limits>
 #include <optional>
 #include <tuple>

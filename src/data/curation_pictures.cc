@@ -38,7 +38,8 @@ class PictureReader {
     }
     if (!scored.empty()) score(scored);
     parallel_for(std::ssize(hashed), 8, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i) guard(*hashed[static_cast<std::size_t>(i)], [&](Picture& p) { decode(p); });
+      for (std::int64_t i = begin; i < end; ++i)
+        guard(*hashed[static_cast<std::size_t>(i)], [&](Picture& p) { decode(p); });
     });
   }
 
@@ -88,9 +89,8 @@ class PictureReader {
 }  // namespace
 
 bool Curation::opens_pictures() const {
-  const bool sizes = (options_.min_side > 0 || options_.max_aspect > 0) &&
-                     !(list_.has(Cell::width) && list_.has(Cell::height) && !list_.is_json());
-  return sizes || finds_copies() || options_.scorer != nullptr || list_.is_json();
+  const bool sizes = has_unsized_ && (options_.min_side > 0 || options_.max_aspect > 0);
+  return sizes || finds_copies() || options_.scorer != nullptr;
 }
 
 // The facts are written in the order of the rows, a group at a time. A run that was ended goes on behind the last
@@ -99,7 +99,8 @@ void Curation::pictures() {
   constexpr std::int64_t group_size = 2048;
   const std::string path = file("facts");
   std::error_code unknown;
-  const auto size = static_cast<std::int64_t>(std::filesystem::exists(path, unknown) ? std::filesystem::file_size(path) : 0);
+  const auto size =
+      static_cast<std::int64_t>(std::filesystem::exists(path, unknown) ? std::filesystem::file_size(path) : 0);
   std::int64_t known = size / static_cast<std::int64_t>(sizeof(PictureFacts));  // rows that need not be looked at
   OutputFile facts(path, known * static_cast<std::int64_t>(sizeof(PictureFacts)));
   const PictureReader reader(options_, finds_copies());

@@ -167,6 +167,7 @@ void Curation::scan() {
       scanned.block.spill_end = spilled;
       rows.write(scanned.spill.data(), scanned.spill.size());
       flags.write(std::span<const Flags>(scanned.flags));
+      for (const Flags f : scanned.flags) has_unsized_ |= is_left(f) && (f & sized_flag) == 0;
       if (first_malformed_.empty()) first_malformed_ = scanned.first_malformed;
       blocks_.push_back(scanned.block);
     }

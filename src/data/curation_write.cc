@@ -190,8 +190,11 @@ CurateReport Curation::write() {
 
 std::string to_json(const CurateReport& report) {
   using Json = nlohmann::ordered_json;
-  Json json{{"rows", report.rows},       {"kept", report.kept},         {"passed", report.passed},
-            {"repaired", report.repaired}, {"first_malformed", report.first_malformed}};
+  Json json{{"rows", report.rows},
+            {"kept", report.kept},
+            {"passed", report.passed},
+            {"repaired", report.repaired},
+            {"first_malformed", report.first_malformed}};
   for (const FilterReport& filter : report.filters)
     json["filters"].push_back(
         Json{{"name", filter.name}, {"rule", filter.rule}, {"found", filter.found}, {"dropped", filter.dropped}});

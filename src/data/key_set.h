@@ -49,8 +49,8 @@ class KeyFileWriter {
   std::vector<Part> parts_;
 };
 
-// The keys of such a file, slice by slice: each slice is the set's part of a range of keys, and the ranges of all slices
-// together are all keys.
+// The keys of such a file, slice by slice: each slice is the set's part of a range of keys, and the ranges of all
+// slices together are all keys.
 class KeySlices {
  public:
   KeySlices(const std::string& prefix, std::int64_t memory) {
@@ -91,7 +91,9 @@ class KeySlices {
   void prefetch(const Hash128& key) const { __builtin_prefetch(&table_[home(key)]); }
 
  private:
-  std::size_t home(const Hash128& key) const { return static_cast<std::size_t>((key.low * 0x9E3779B97F4A7C15u) >> shift_); }
+  std::size_t home(const Hash128& key) const {
+    return static_cast<std::size_t>((key.low * 0x9E3779B97F4A7C15u) >> shift_);
+  }
 
   // The next key of the files; there must be one.
   const Hash128& peek() {

@@ -35,7 +35,9 @@ class CellReader : public nlohmann::json_sax<nlohmann::json> {
   std::array<std::string, cell_count> cells;
   std::string problem;
 
-  bool null() override { return value([](std::string&) {}); }
+  bool null() override {
+    return value([](std::string&) {});
+  }
   bool boolean(bool flag) override {
     return value([&](std::string& cell) { cell = flag ? "true" : "false"; });
   }
@@ -149,8 +151,8 @@ void PairList::read_header(File& file) {
   const std::size_t end = head.find('\n', static_cast<std::size_t>(file.body));
   FOVEA_CHECK(end != std::string::npos || looked_at == file.input->size(), "[curate] ", file.path,
               " has no line end in its first ", looked_at, " bytes, expected a line with the columns' names");
-  const std::string header = without_line_end(head.substr(static_cast<std::size_t>(file.body),
-                                                          std::min(end, head.size()) - static_cast<std::size_t>(file.body)));
+  const std::string header = without_line_end(head.substr(
+      static_cast<std::size_t>(file.body), std::min(end, head.size()) - static_cast<std::size_t>(file.body)));
   file.body = end == std::string::npos ? file.input->size() : static_cast<std::int64_t>(end) + 1;
   file.body_line = 2;
   FOVEA_CHECK(files_.empty() || header == header_, "[curate] ", file.path, " has other columns than ",

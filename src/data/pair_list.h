@@ -18,7 +18,7 @@ namespace fovea::data::detail {
 struct PairBlock {
   std::int64_t file = 0, begin = 0, end = 0;  // bytes
   std::int64_t first_line = 1;
-  std::int64_t first_row = 0, rows = 0;        // of all rows of all files
+  std::int64_t first_row = 0, rows = 0;         // of all rows of all files
   std::int64_t spill_begin = 0, spill_end = 0;  // in the file of the rows' words
 };
 
@@ -29,8 +29,8 @@ struct PairRow {
   std::string_view line;  // without its end
   std::int64_t line_number = 0;
   std::string_view cells[static_cast<std::size_t>(Cell::count)];  // empty where there is none
-  std::string problem;    // why the row cannot be used; empty: it can
-  bool repaired = false;  // of JSON: bytes that were not UTF-8 became U+FFFD
+  std::string problem;                                            // why the row cannot be used; empty: it can
+  bool repaired = false;                                          // of JSON: bytes that were not UTF-8 became U+FFFD
 
   std::string_view operator[](Cell cell) const { return cells[static_cast<std::size_t>(cell)]; }
 };

@@ -119,7 +119,9 @@ QueryListReport build_query_list(const QueryListOptions& options) {
   PerThread<Counter> counters;
   for_each_caption(
       options, counters,
-      [&] { return std::make_unique<Counter>(Counter{KeyCounter(runs, options.memory / 2 / num_threads()), 0, 0, 0, {}}); },
+      [&] {
+        return std::make_unique<Counter>(Counter{KeyCounter(runs, options.memory / 2 / num_threads()), 0, 0, 0, {}});
+      },
       [](Counter& own, const std::string& words) {
         own.keys.clear();
         append_ngram_keys(words, own.keys);

@@ -224,7 +224,8 @@ class SortedRuns {
     std::int64_t low = 0, high = record_count<Record>(file);
     if (part == 0) return low;
     if (part == parts) return high;
-    const auto begin = static_cast<std::uint64_t>((static_cast<unsigned __int128>(part) << 64) / static_cast<unsigned __int128>(parts));
+    const auto begin = static_cast<std::uint64_t>((static_cast<unsigned __int128>(part) << 64) /
+                                                  static_cast<unsigned __int128>(parts));
     while (low < high) {
       const std::int64_t middle = low + (high - low) / 2;
       Record record;

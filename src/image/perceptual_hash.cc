@@ -75,11 +75,11 @@ std::array<std::uint8_t, 12> quarter_colors(const Image& small) {
 PerceptualHash perceptual_hash(const Image& image) {
   const Image small = resize(image, side, side, Interpolation::box);
   const auto coefficients = transform(brightness(small));
-  auto sorted = coefficients;
-  std::nth_element(sorted.begin(), sorted.begin() + sorted.size() / 2, sorted.end());
-  // Rounding alone must not decide about pictures of one colour, or symmetric ones, where many waves are absent.
+  float squares = 0;
+  for (const float c : coefficients) squares += c * c;
+  // Rounding alone must not decide about pictures of one colour.
   constexpr float noise = 1;
-  const float threshold = sorted[sorted.size() / 2] + noise;
+  const float threshold = std::max(noise, 0.5f * std::sqrt(squares / coefficients.size()));
   PerceptualHash hash;
   for (std::size_t i = 0; i < coefficients.size(); ++i) {
     if (coefficients[i] > threshold) hash.bits[i / 64] |= std::uint64_t{1} << (i % 64);

@@ -22,30 +22,42 @@ struct SmallWords {
   std::string_view code, words;
 };
 constexpr SmallWords small_words[] = {
-    {"en", "the a an of and in on at to for from with without by is are was were it its his her this that these those "
-           "two three no not or as into over under near while who which there has have be up down out off"},
-    {"de", "der die das den dem des ein eine einen einem einer eines und in im am an auf aus bei mit von vom zu zum zur "
-           "für nach über unter vor ist sind war nicht kein keine oder als auch ohne zwei drei es er sie"},
-    {"es", "el la los las un una unos unas de del y en con por para al sobre entre sin es son está están no que su sus "
-           "o como dos tres más se lo muy desde"},
-    {"fr", "le la les un une des de du et en dans avec par pour au aux sur sous entre sans est sont ne pas que qui son "
-           "sa ses ou comme deux trois plus se ce cette ces il elle à d'un d'une"},
-    {"it", "il lo la i gli le un uno una di del della dello dei degli delle e ed in nel nella con per al alla da dal "
-           "dalla su sul sulla tra fra senza è sono non che suo sua o come due tre più si"},
-    {"pt", "o a os as um uma uns umas de do da dos das e em no na nos nas com por para ao à sobre entre sem é são não "
-           "que seu sua ou como dois duas três mais se pelo pela"},
-    {"nl", "de het een en in op van met voor aan uit bij naar over onder tussen zonder is zijn was niet geen dat die "
-           "deze dit of als ook twee drie te door om er"},
-    {"pl", "i w we z ze na do od po za pod nad przed przy dla bez jest są nie to ten ta te się o u jak oraz lub dwa "
-           "dwie trzy który która przez"},
-    {"sv", "en ett den det de och i på av med för från till vid om under över mellan utan är var inte som eller att "
-           "två tre sin sitt hans hennes ur hos"},
-    {"vi", "và của có trong trên với cho là một những các này đó không được người ở từ đến hai ba con cái chiếc bên "
-           "dưới màu"},
-    {"ru", "и в во на с со из к ко по от для за под над при без это не что как его её их или у о об до два две три "
-           "который она он они"},
-    {"uk", "і й та в у на з із зі до від для за під над при без це не що як його її їх або про два дві три який вона "
-           "він вони є"},
+    {"en",
+     "the a an of and in on at to for from with without by is are was were it its his her this that these those "
+     "two three no not or as into over under near while who which there has have be up down out off"},
+    {"de",
+     "der die das den dem des ein eine einen einem einer eines und in im am an auf aus bei mit von vom zu zum zur "
+     "für nach über unter vor ist sind war nicht kein keine oder als auch ohne zwei drei es er sie"},
+    {"es",
+     "el la los las un una unos unas de del y en con por para al sobre entre sin es son está están no que su sus "
+     "o como dos tres más se lo muy desde"},
+    {"fr",
+     "le la les un une des de du et en dans avec par pour au aux sur sous entre sans est sont ne pas que qui son "
+     "sa ses ou comme deux trois plus se ce cette ces il elle à d'un d'une"},
+    {"it",
+     "il lo la i gli le un uno una di del della dello dei degli delle e ed in nel nella con per al alla da dal "
+     "dalla su sul sulla tra fra senza è sono non che suo sua o come due tre più si"},
+    {"pt",
+     "o a os as um uma uns umas de do da dos das e em no na nos nas com por para ao à sobre entre sem é são não "
+     "que seu sua ou como dois duas três mais se pelo pela"},
+    {"nl",
+     "de het een en in op van met voor aan uit bij naar over onder tussen zonder is zijn was niet geen dat die "
+     "deze dit of als ook twee drie te door om er"},
+    {"pl",
+     "i w we z ze na do od po za pod nad przed przy dla bez jest są nie to ten ta te się o u jak oraz lub dwa "
+     "dwie trzy który która przez"},
+    {"sv",
+     "en ett den det de och i på av med för från till vid om under över mellan utan är var inte som eller att "
+     "två tre sin sitt hans hennes ur hos"},
+    {"vi",
+     "và của có trong trên với cho là một những các này đó không được người ở từ đến hai ba con cái chiếc bên "
+     "dưới màu"},
+    {"ru",
+     "и в во на с со из к ко по от для за под над при без это не что как его её их или у о об до два две три "
+     "который она он они"},
+    {"uk",
+     "і й та в у на з із зі до від для за під над при без це не що як його її їх або про два дві три який вона "
+     "він вони є"},
 };
 
 // Letters that few of them write. Lower case, composed (NFC).
@@ -53,10 +65,17 @@ struct Letters {
   std::string_view code, letters;
 };
 constexpr Letters letters[] = {
-    {"de", "äöüß"},   {"es", "ñáéíóú¿¡"},        {"fr", "àâçèéêëîïôùûœ"}, {"it", "àèéìòù"},
-    {"pt", "ãõáâàçéêíóôú"}, {"pl", "ąćęłńóśźż"}, {"sv", "åäö"},           {"nl", "ëïé"},
+    {"de", "äöüß"},
+    {"es", "ñáéíóú¿¡"},
+    {"fr", "àâçèéêëîïôùûœ"},
+    {"it", "àèéìòù"},
+    {"pt", "ãõáâàçéêíóôú"},
+    {"pl", "ąćęłńóśźż"},
+    {"sv", "åäö"},
+    {"nl", "ëïé"},
     {"vi", "ăâđêôơưạảấầẩẫậắằẳẵặẹẻẽếềểễệỉịọỏốồổỗộớờởỡợụủứừửữựỳỵỷỹãõáàèéìíòóùúý"},
-    {"ru", "ыэёъ"},   {"uk", "іїєґ"},
+    {"ru", "ыэёъ"},
+    {"uk", "іїєґ"},
 };
 
 using Languages = std::uint32_t;  // one bit for each of the codes

@@ -1,5 +1,6 @@
-// Choosing the pairs to train on from a large and noisy list, as the published data sets were made: ALIGN's filters (Jia
-// et al. 2021, section 3), WIT's balancing by queries (Radford et al. 2021, section 2.2), and near-duplicate removal.
+// Choosing the pairs to train on from a large and noisy list, as the published data sets were made: ALIGN's filters
+// (Jia et al. 2021, section 3), WIT's balancing by queries (Radford et al. 2021, section 2.2), and near-duplicate
+// removal.
 #pragma once
 
 #include <cstdint>
@@ -48,11 +49,11 @@ struct CurateOptions {
   std::int64_t memory = std::int64_t{1} << 30;  // bytes for tables, buffers and sorting
 
   // Of pictures; 0 switches a filter off.
-  std::int64_t min_side = 200;    // the shorter side must be longer
-  double max_aspect = 3;          // longer by shorter side must be less
-  std::int64_t max_captions = 1000;  // of one picture
+  std::int64_t min_side = 200;            // the shorter side must be longer
+  double max_aspect = 3;                  // longer by shorter side must be less
+  std::int64_t max_captions = 1000;       // of one picture
   const PictureScorer* scorer = nullptr;  // must outlive the call
-  double max_unsafe = 0.5;        // by the scorer, or the column `unsafe`
+  double max_unsafe = 0.5;                // by the scorer, or the column `unsafe`
 
   // Of captions; 0 switches a filter off.
   std::int64_t max_images = 10;  // that share a caption
@@ -65,12 +66,12 @@ struct CurateOptions {
   bool duplicates = false;
   std::vector<TestPictures> tests;
   int hash_distance = 15;  // at most 15: what can be found exactly without comparing all with all
-  int color_distance = 24;
+  int color_distance = 12;
 
   // Balancing. Empty: none.
-  std::string queries;  // a file with one a line
+  std::string queries;              // a file with one a line
   std::int64_t max_pairs = 20'000;  // of one query
-  std::string query_column;  // to add to the output: the query that a pair was kept for; empty: none
+  std::string query_column;         // to add to the output: the query that a pair was kept for; empty: none
   std::uint64_t seed = 0;
 };
 
@@ -82,13 +83,13 @@ struct FilterReport {
 };
 
 struct CurateReport {
-  std::int64_t rows = 0, passed = 0, kept = 0;  // curated; of other splits; curated ones that are left
-  std::int64_t repaired = 0;                    // captions with bytes that are not UTF-8
-  std::string first_malformed;                  // place and reason; empty: none
-  std::vector<FilterReport> filters;            // in the order in which they are asked
+  std::int64_t rows = 0, passed = 0, kept = 0;            // curated; of other splits; curated ones that are left
+  std::int64_t repaired = 0;                              // captions with bytes that are not UTF-8
+  std::string first_malformed;                            // place and reason; empty: none
+  std::vector<FilterReport> filters;                      // in the order in which they are asked
   std::int64_t distinct_ngrams = 0, ngram_min_count = 0;  // how often an n-gram must occur to be among the top ones
   std::int64_t queries = 0, queries_matched = 0, queries_full = 0;
-  std::vector<std::string> resumed;             // passes that an earlier run had finished
+  std::vector<std::string> resumed;  // passes that an earlier run had finished
 };
 
 // Copies the rows that all filters let through, in their order. Filters of single rows and those that count (captions
@@ -97,8 +98,8 @@ struct CurateReport {
 //
 // Everything is exact: what does not fit `memory` is sorted on disk. Keys are 128-bit hashes. The output depends on the
 // input and the options alone, not on the number of threads or the memory. When a run was ended by anything, the same
-// call goes on behind the last pass that was finished; the folder of an earlier run with other options or other input is
-// refused.
+// call goes on behind the last pass that was finished; the folder of an earlier run with other options or other input
+// is refused.
 //
 // Throws Error for lists that cannot be read or lack a column, for impossible options, and when files cannot be
 // written. Rows that cannot be read, and pictures that cannot, are counted and left out.
@@ -122,8 +123,8 @@ struct QueryListReport {
   std::int64_t texts = 0, words = 0, bigrams = 0;  // read; kept
 };
 
-// Writes the words that occur at least `min_count` times, and the pairs of neighbours that do and whose pointwise mutual
-// information log2(p(a b) / (p(a) p(b))) is at least `min_pmi`, as QUERY TAB COUNT, the most frequent first.
+// Writes the words that occur at least `min_count` times, and the pairs of neighbours that do and whose pointwise
+// mutual information log2(p(a b) / (p(a) p(b))) is at least `min_pmi`, as QUERY TAB COUNT, the most frequent first.
 // (WIT's list: words of the English Wikipedia with at least 100 occurrences and bigrams with high mutual information.)
 FOVEA_API QueryListReport build_query_list(const QueryListOptions& options);
 

@@ -10,18 +10,20 @@
 
 namespace fovea::image {
 
-// Copies that were stored again, scaled, or changed a little in brightness differ in a few bits; other pictures differ
-// in about half of them, but drawings that share an outline in much fewer, and then often in their colours.
+// Copies that were stored again, scaled, or changed a little in brightness differ in a few bits, other pictures in about
+// 70. Drawings that share an outline may differ in few bits as well, and then often in their colours.
 struct PerceptualHash {
-  std::array<std::uint64_t, 4> bits{};    // signs of the 16x16 lowest waves of the brightness
+  std::array<std::uint64_t, 4> bits{};      // which of the 16x16 lowest waves of the brightness are strong
   std::array<std::uint8_t, 12> colors{};  // red, green, blue, on average, of the four quarters
 
   friend auto operator<=>(const PerceptualHash&, const PerceptualHash&) = default;
 };
 
-// As PDQ (facebook/ThreatExchange, pdq: "the PDQ image hashing algorithm", 2018): brightness on 64x64 pixels, its
-// discrete cosine transform without the constant and above the 16th wave, each coefficient against their median. PDQ
-// knows no colours; the mean ones of the quarters are kept beside. Throws Error when the picture has no pixels.
+// The brightness on 64x64 pixels, its discrete cosine transform without the constant and above the 16th wave, as PDQ has
+// it (facebook/ThreatExchange, pdq: "the PDQ image hashing algorithm", 2018). A bit says whether a coefficient is above
+// half the root of their mean square; PDQ asks whether it is above the median, which is near 0, so that the many waves
+// that a drawing hardly has flip in a copy. PDQ knows no colours: here their means are kept beside. Throws Error when
+// the picture has no pixels.
 FOVEA_API PerceptualHash perceptual_hash(const Image& image);
 
 // In how many bits two hashes differ, 0 to 256.
