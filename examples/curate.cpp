@@ -54,6 +54,9 @@ void print(const data::CurateReport& report) {
                 static_cast<long long>(report.queries_matched), static_cast<long long>(report.queries_full));
   if (report.repaired > 0)
     std::printf("%lld captions have bytes that are not UTF-8\n", static_cast<long long>(report.repaired));
+  if (report.damaged_shards > 0)
+    std::printf("%lld shards are damaged; what stands before the damage was used\n",
+                static_cast<long long>(report.damaged_shards));
   if (!report.first_malformed.empty()) std::printf("first malformed row: %s\n", report.first_malformed.c_str());
 }
 
@@ -100,8 +103,11 @@ void add_common(CLI::App& app, Options& options) {
 
 void add_options(CLI::App& app, Options& options) {
   data::CurateOptions& o = options.curate;
-  app.add_option("input", o.inputs, "lists of pairs, .tsv or .jsonl, all of one kind")->type_name("FILE");
-  app.add_option("--output", o.output, "the kept rows, as they are")->type_name("FILE");
+  app.add_option("input", o.inputs,
+                 "lists of pairs, .tsv or .jsonl, or webdataset shards (a/{000..031}.tar), all of one kind")
+      ->type_name("FILE");
+  app.add_option("--output", o.output, "the kept rows, as they are; of shards, the folder for what is left of each")
+      ->type_name("FILE");
   app.add_option("--dropped", o.dropped, "the other rows, with a column dropped_by; beside --output")
       ->type_name("FILE");
   app.add_option("--work", o.work, "folder of intermediate files; default: OUTPUT.work")->type_name("DIR");

@@ -7,8 +7,10 @@
 #include <optional>
 #include <system_error>
 
+#include "data/shard_pairs.h"
 #include "fovea/core/error.h"
 #include "fovea/core/log.h"
+#include "fovea/data/shard_list.h"
 #include "fovea/io/file.h"
 #include "io/json.h"
 
@@ -234,6 +236,9 @@ void Curation::read_block(const PairBlock& from, const io::detail::Input& rows, 
 
 PictureScorer::~PictureScorer() = default;
 
-CurateReport curate(const CurateOptions& options) { return detail::Curation(options).run(); }
+CurateReport curate(const CurateOptions& options) {
+  if (!options.inputs.empty() && names_shards(options.inputs.front())) return detail::curate_shards(options);
+  return detail::Curation(options).run();
+}
 
 }  // namespace fovea::data

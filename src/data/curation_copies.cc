@@ -189,10 +189,8 @@ class NearSearch {
   }
 
   void compare(const BandedPicture& earlier, const BandedPicture& later, RunWriter<NearPair>& found) const {
-    if (image::hash_distance(earlier.hash, later.hash) > options_.hash_distance ||
-        image::color_distance(earlier.hash, later.hash) > options_.color_distance)
-      return;
-    found.add({later.place, earlier.place, later.group, earlier.group});
+    if (image::looks_same(earlier.hash, later.hash, options_.hash_distance, options_.color_distance))
+      found.add({later.place, earlier.place, later.group, earlier.group});
   }
 
   const CurateOptions& options_;

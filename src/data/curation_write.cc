@@ -194,6 +194,7 @@ std::string to_json(const CurateReport& report) {
             {"kept", report.kept},
             {"passed", report.passed},
             {"repaired", report.repaired},
+            {"damaged_shards", report.damaged_shards},
             {"first_malformed", report.first_malformed}};
   for (const FilterReport& filter : report.filters)
     json["filters"].push_back(

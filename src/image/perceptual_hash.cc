@@ -100,4 +100,14 @@ int color_distance(const PerceptualHash& a, const PerceptualHash& b) {
   return largest;
 }
 
+bool looks_same(const PerceptualHash& a, const PerceptualHash& b, int bits, int colors) {
+  const auto strong = [](const PerceptualHash& hash) {
+    int count = 0;
+    for (const std::uint64_t word : hash.bits) count += std::popcount(word);
+    return count;
+  };
+  const int distance = hash_distance(a, b);
+  return distance <= bits && 5 * distance <= strong(a) + strong(b) && color_distance(a, b) <= colors;
+}
+
 }  // namespace fovea::image

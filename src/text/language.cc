@@ -29,13 +29,13 @@ constexpr SmallWords small_words[] = {
      "der die das den dem des ein eine einen einem einer eines und in im am an auf aus bei mit von vom zu zum zur "
      "für nach über unter vor ist sind war nicht kein keine oder als auch ohne zwei drei es er sie"},
     {"es",
-     "el la los las un una unos unas de del y en con por para al sobre entre sin es son está están no que su sus "
+     "a el la los las un una unos unas de del y en con por para al sobre entre sin es son está están no que su sus "
      "o como dos tres más se lo muy desde"},
     {"fr",
      "le la les un une des de du et en dans avec par pour au aux sur sous entre sans est sont ne pas que qui son "
      "sa ses ou comme deux trois plus se ce cette ces il elle à d'un d'une"},
     {"it",
-     "il lo la i gli le un uno una di del della dello dei degli delle e ed in nel nella con per al alla da dal "
+     "a il lo la i gli le un uno una di del della dello dei degli delle e ed in nel nella con per al alla da dal "
      "dalla su sul sulla tra fra senza è sono non che suo sua o come due tre più si"},
     {"pt",
      "o a os as um uma uns umas de do da dos das e em no na nos nas com por para ao à sobre entre sem é são não "

@@ -16,6 +16,7 @@
 #include "fovea/image/perceptual_hash.h"
 #include "fovea/image/resize.h"
 #include "fovea/io/file.h"
+#include "fovea/io/tar.h"
 #include "test_files.h"
 
 namespace fovea::data {
@@ -542,8 +543,7 @@ class CurateCopies : public Curate {
     return image::perceptual_hash(image::read_image(folder_ / path));
   }
   bool near(const image::PerceptualHash& a, const image::PerceptualHash& b) const {
-    return image::hash_distance(a, b) <= options_.hash_distance &&
-           image::color_distance(a, b) <= options_.color_distance;
+    return image::looks_same(a, b, options_.hash_distance, options_.color_distance);
   }
 
   // All with all.
@@ -613,7 +613,7 @@ TEST_F(CurateCopies, ManyPicturesThatLookTheSameAreComparedInPieces) {
   paths_.clear();
   const image::Image base = random_picture(rng, 64);
   std::string text = "image\tcaption\n";
-  for (int i = 0; i < 3000; ++i) {
+  for (int i = 0; i < 900; ++i) {
     image::Image picture = base;
     for (int k = 0; k < 40; ++k) picture.pixels[static_cast<std::size_t>(rng.below(std::ssize(picture.pixels)))] = 255;
     add(concat("p/same-", i, ".png"), image::encode_png(picture));
@@ -622,7 +622,7 @@ TEST_F(CurateCopies, ManyPicturesThatLookTheSameAreComparedInPieces) {
   folder_.write("pairs.tsv", text);
   options_.memory = 1 << 20;
   options_.hash_distance = 4;
-  run(options_);
+  run(options_, 4);
   const auto reasons = plain_reasons({});
   std::string kept = "image\tcaption\n";
   for (std::size_t i = 0; i < paths_.size(); ++i) {
@@ -741,6 +741,110 @@ TEST_F(Curate, QueryListHasFrequentWordsAndPairsThatBelongTogether) {
   build_query_list(options);
   EXPECT_EQ(split_lines(io::read_file(options.output)).size(), 3u);
   EXPECT_FALSE(fs::exists(options.output + ".work"));
+}
+
+// Shards of random pictures: `sizes` samples each.
+class CurateShards : public Curate {
+ protected:
+  void write_shards(const std::vector<int>& sizes) {
+    Rng rng(12);
+    int number = 0;
+    fs::create_directories(folder_ / "in");
+    for (std::size_t shard = 0; shard < sizes.size(); ++shard) {
+      io::TarWriter tar(folder_ / concat("in/", shard, ".tar"));
+      for (int i = 0; i < sizes[shard]; ++i, ++number) {
+        const int side = number % 4 == 0 ? 20 : 60;
+        tar.add(concat(number, ".png"), image::encode_png(random_picture(rng, side)));
+        tar.add(concat(number, ".txt"), number % 5 == 0 ? "short" : concat("picture number ", number));
+        tar.add(concat(number, ".more.json"), "{}");
+      }
+      tar.commit();
+    }
+    options_.inputs = {folder_ / "in"};
+    options_.output = folder_ / "out";
+    options_.dropped = folder_ / "dropped.jsonl";
+    options_.min_side = 30;
+  }
+  std::vector<std::string> names(const std::string& shard) const {
+    std::vector<std::string> found;
+    for (io::TarReader tar(shard); tar.next();) found.push_back(tar.name());
+    return found;
+  }
+
+  CurateOptions options_;
+};
+
+TEST_F(CurateShards, BecomeShardsOfWhatIsLeft) {
+  write_shards({7, 0, 30, 13});
+  const Result result = [&] {
+    Result r;
+    r.report = curate(options_);
+    return r;
+  }();
+  EXPECT_EQ(result.report.rows, 50);
+  EXPECT_EQ(result.report.kept, 30);  // neither every fourth nor every fifth
+  int number = 0;
+  for (const auto& [shard, count] : {std::pair{0, 7}, {1, 0}, {2, 30}, {3, 13}}) {
+    std::vector<std::string> expected;
+    for (int i = 0; i < count; ++i, ++number) {
+      if (number % 4 == 0 || number % 5 == 0) continue;
+      for (const char* suffix : {".png", ".txt", ".more.json"}) expected.push_back(concat(number, suffix));
+    }
+    EXPECT_EQ(names(folder_ / concat("out/", shard, ".tar")), expected);
+  }
+  EXPECT_EQ(split_lines(io::read_file(options_.dropped)).size(), 20u);
+  EXPECT_FALSE(fs::exists(options_.output + ".work"));
+}
+
+TEST_F(CurateShards, CopiesAreFoundInThem) {
+  write_shards({10, 10});
+  io::TarWriter tar(folder_ / "in/2.tar");
+  io::TarReader first(folder_ / "in/0.tar");
+  first.next(), first.next(), first.next(), first.next();
+  EXPECT_EQ(first.name(), "1.png");
+  tar.add("copy.png", first.read());
+  tar.add("copy.txt", "a copy of it");
+  tar.commit();
+  options_.duplicates = true;
+  const CurateReport report = curate(options_);
+  EXPECT_EQ(report.rows, 21);
+  EXPECT_TRUE(names(folder_ / "out/2.tar").empty());
+}
+
+TEST_F(CurateShards, OfDamagedOnesTheBeginningIsUsed) {
+  write_shards({10, 10});
+  const std::string bytes = io::read_file(folder_ / "in/0.tar");
+  folder_.write("in/0.tar", bytes.substr(0, bytes.size() / 2));
+  const CurateReport report = curate(options_);
+  EXPECT_EQ(report.damaged_shards, 1);
+  EXPECT_GE(report.rows, 14);
+  EXPECT_LT(report.rows, 17);
+  EXPECT_GT(names(folder_ / "out/0.tar").size(), 3u);
+}
+
+TEST_F(CurateShards, WithoutPictureOrCaptionAreCounted) {
+  write_shards({3});
+  io::TarWriter tar(folder_ / "in/1.tar");
+  tar.add("a.txt", "no picture at all");
+  tar.add("b.png", image::encode_png(image::Image(60, 60)));
+  tar.add("c.png", "this is no picture");
+  tar.add("c.txt", "this is no picture");
+  tar.commit();
+  const CurateReport report = curate(options_);
+  std::map<std::string, std::int64_t> dropped;
+  for (const FilterReport& filter : report.filters) dropped[filter.name] = filter.dropped;
+  EXPECT_EQ(dropped["no_picture"], 1);
+  EXPECT_EQ(dropped["empty_caption"], 1);
+  EXPECT_EQ(dropped["unreadable"], 1);
+}
+
+TEST_F(CurateShards, WhatTheyCannotDoIsRefused) {
+  write_shards({2});
+  options_.language_column = "lang";
+  EXPECT_NE(error_of([&] { curate(options_); }).find("neither splits nor columns"), std::string::npos);
+  options_.language_column = "";
+  options_.output = folder_ / "in";
+  EXPECT_NE(error_of([&] { curate(options_); }).find("is both input and output"), std::string::npos);
 }
 
 }  // namespace

@@ -58,8 +58,9 @@ TEST(PerceptualHash, CopiesAreNearAndOthersAreNot) {
     for (const Image& copy : {jpeg, small}) {
       EXPECT_LE(hash_distance(hash, perceptual_hash(copy)), 15);
       EXPECT_LE(color_distance(hash, perceptual_hash(copy)), 8);
+      EXPECT_TRUE(looks_same(hash, perceptual_hash(copy), 15, 12));
     }
-    EXPECT_GT(hash_distance(hash, perceptual_hash(random_picture(seed + 100, 200))), 40);
+    EXPECT_GT(hash_distance(hash, perceptual_hash(random_picture(seed + 100, 200))), 30);
   }
 }
 
@@ -72,6 +73,15 @@ TEST(PerceptualHash, ColorsTellShapesApart) {
   EXPECT_EQ(hash_distance(perceptual_hash(red), perceptual_hash(blue)), 0);
   EXPECT_EQ(color_distance(perceptual_hash(red), perceptual_hash(blue)), 180);
   EXPECT_EQ(perceptual_hash(red).bits, (std::array<std::uint64_t, 4>{}));
+}
+
+TEST(PerceptualHash, PicturesOfFewStrongWavesMustShareThem) {
+  const auto with_bits = [](std::uint64_t bits) { return PerceptualHash{{bits, 0, 0, 0}, {}}; };
+  EXPECT_TRUE(looks_same(with_bits(0), with_bits(0), 15, 12));
+  EXPECT_FALSE(looks_same(with_bits(0x3), with_bits(0xC), 15, 12));
+  EXPECT_FALSE(looks_same(with_bits(0xFFFFF), with_bits(0xFFFFF ^ 0x7F), 15, 12));  // 7 of 20 and 13
+  EXPECT_TRUE(looks_same(with_bits(0xFFFFF), with_bits(0xFFFFF ^ 0x3F), 15, 12));
+  EXPECT_FALSE(looks_same(with_bits(0xFFFFF), with_bits(0xFFFFF ^ 0x3F), 5, 12));
 }
 
 TEST(PerceptualHash, NeedsPixels) { EXPECT_THROW(perceptual_hash(Image()), Error); }

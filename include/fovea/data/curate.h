@@ -38,11 +38,15 @@ struct TestPictures {
 };
 
 struct CurateOptions {
-  std::vector<std::string> inputs;  // .tsv or .jsonl, all of one kind; pictures start from the folder of their list
-  std::string output;               // the kept rows, as they are in the input; .tsv or .jsonl
-  std::string dropped;              // where to write the others, with a column `dropped_by`; empty: nowhere
-  std::string work;                 // folder of intermediate files; empty: OUTPUT.work
-  bool keep_work = false;           // whether it stays when all is done
+  // .tsv or .jsonl, whose pictures start from the folder of their list; or sources of webdataset shards (shard_list.h),
+  // of whose samples the first caption counts. All of one kind.
+  std::vector<std::string> inputs;
+  // The kept rows, as they are in the input. Of shards, a folder: for each a plain one of the same name, with all files
+  // of the kept samples.
+  std::string output;
+  std::string dropped;  // where to write the others, with a column `dropped_by` (of shards, as .jsonl); empty: nowhere
+  std::string work;     // folder of intermediate files; empty: OUTPUT.work
+  bool keep_work = false;  // whether it stays when all is done
   PairColumns columns;
   std::string split;  // rows of other splits pass through untouched and uncounted; empty: all rows are curated
 
@@ -85,6 +89,7 @@ struct FilterReport {
 struct CurateReport {
   std::int64_t rows = 0, passed = 0, kept = 0;            // curated; of other splits; curated ones that are left
   std::int64_t repaired = 0;                              // captions with bytes that are not UTF-8
+  std::int64_t damaged_shards = 0;                        // of which only what stands before the damage was used
   std::string first_malformed;                            // place and reason; empty: none
   std::vector<FilterReport> filters;                      // in the order in which they are asked
   std::int64_t distinct_ngrams = 0, ngram_min_count = 0;  // how often an n-gram must occur to be among the top ones
