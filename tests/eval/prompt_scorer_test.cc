@@ -19,7 +19,7 @@ const std::vector<std::string> pictures{root + "emoji_clipart/images/noto/1f480.
                                         root + "emoji_clipart/images/noto/1f431.png", "missing.png",
                                         root + "emoji_clipart/images/noto/1f382.png"};
 
-image::Image read(std::int64_t i) { return image::read_image(pictures[static_cast<std::size_t>(i)]); }
+const auto read = [](std::int64_t i) { return image::read_image(pictures[static_cast<std::size_t>(i)]); };
 
 TEST(PromptScorer, IsTheSoftmaxOverPrompts) {
   const std::vector<std::string> prompts{"skull", "ghost", "cat face", "birthday cake"};
