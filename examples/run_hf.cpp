@@ -20,7 +20,7 @@ int main(int argc, char** argv) {
   app.add_option("folder", folder, "model folder")->required()->type_name("DIR");
   app.add_option("--inputs", inputs,
                  "safetensors with pixel_values (N, 3, S, S), input_ids (B, L) and, where texts are padded, "
-                 "attention_mask (B, L)")
+                 "attention_mask (B, L); of a BERT token_type_ids and labels (B, L)")
       ->required()
       ->type_name("FILE");
   app.add_option("--outputs", outputs,

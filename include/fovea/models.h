@@ -2,6 +2,7 @@
 #pragma once
 
 #include "fovea/models/bert.h"
+#include "fovea/models/bert_folder.h"
 #include "fovea/models/cbow.h"
 #include "fovea/models/clip.h"
 #include "fovea/models/clip_folder.h"

@@ -1,12 +1,9 @@
 // EfficientNets alone: how they run as published, and how their folders are written anew.
 #include <optional>
 
-#include "fovea/autograd/backward.h"
 #include "fovea/image/preprocessor.h"
 #include "fovea/io/file.h"
 #include "fovea/nn/parameter_file.h"
-#include "fovea/ops/elementwise.h"
-#include "fovea/ops/reduce.h"
 #include "fovea/ops/shape.h"
 #include "models/efficientnet_configs.h"
 #include "models/folder_files.h"
@@ -46,22 +43,6 @@ EfficientNet load(const std::string& folder, ModelLayout layout, DType dtype) {
   return model;
 }
 
-// sum(output * cotangent) for every cotangent that is given; undefined without one.
-Var weighted_sum(const io::TensorMap& outputs, const std::vector<std::pair<std::string, Var>>& values,
-                 const RunInputs& inputs) {
-  Var total;
-  for (const auto& [name, value] : values) {
-    const Tensor* cotangent = inputs.find("cotangent." + name);
-    if (cotangent == nullptr) continue;
-    const Shape& shape = outputs.at(name).shape();
-    FOVEA_CHECK(cotangent->shape() == shape, "[run_hf] cotangent.", name, " is ", cotangent->shape(), ", expected ",
-                shape);
-    const Var product = ops::sum(ops::mul(value, Var(cotangent->to(value.dtype()))));
-    total = total.defined() ? ops::add(total, product) : product;
-  }
-  return total;
-}
-
 }  // namespace
 
 io::TensorMap run_efficientnet(const std::string& folder, ModelLayout layout, const io::TensorMap& tensors,
@@ -74,16 +55,13 @@ io::TensorMap run_efficientnet(const std::string& folder, ModelLayout layout, co
   const Var grid = model.hidden(images, nn::Ctx{});
   const Var last = ops::transpose(grid, {0, 3, 1, 2}), pooled = ops::global_avg_pool2d(grid);
   io::TensorMap outputs{{"last_hidden_state", last.value()}, {"pooler_output", pooled.value()}};
-  const Var loss = weighted_sum(outputs, {{"last_hidden_state", last}, {"pooler_output", pooled}}, inputs);
+  Var loss;
+  for (const auto& [name, value] : {std::pair{"last_hidden_state", last}, std::pair{"pooler_output", pooled}}) {
+    if (const Tensor* weights = inputs.cotangent(name, value.shape())) loss = plus_weighted(loss, value, *weights);
+  }
   FOVEA_CHECK(loss.defined() || !options.gradients, "[run_hf] gradients need a loss, which needs an input ",
               "cotangent.pooler_output or cotangent.last_hidden_state");
-  if (!loss.defined()) return outputs;
-  outputs["loss"] = loss.value();
-  if (!options.gradients) return outputs;
-  backward(loss);
-  for (const nn::FileTensor& tensor : nn::native_tensors(nn::collect(model))) {
-    if (!tensor.parts.front().leaf->is_buffer()) outputs["grad." + tensor.name] = tensor.gradient();
-  }
+  if (loss.defined()) add_loss(loss, nn::collect(model), options, outputs);
   return outputs;
 }
 

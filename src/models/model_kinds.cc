@@ -3,9 +3,12 @@
 namespace fovea::models::detail {
 namespace {
 
-constexpr ModelKind kinds[]{{"clip", run_clip, rewrite_clip},
-                            {"siglip", run_clip, rewrite_clip},
-                            {"efficientnet", run_efficientnet, rewrite_efficientnet}};
+constexpr ModelKind kinds[]{
+    {"clip", run_clip, rewrite_clip},
+    {"siglip", run_clip, rewrite_clip},
+    {"bert", run_bert, rewrite_bert},
+    {"efficientnet", run_efficientnet, rewrite_efficientnet},
+};
 
 }  // namespace
 

@@ -31,4 +31,9 @@ io::TensorMap run_efficientnet(const std::string& folder, ModelLayout layout, co
 std::vector<std::string> rewrite_efficientnet(const std::string& from, const std::string& to, ModelLayout layout,
                                               io::FloatFormat floats);
 
+io::TensorMap run_bert(const std::string& folder, ModelLayout layout, const io::TensorMap& inputs,
+                       const RunOptions& options);
+std::vector<std::string> rewrite_bert(const std::string& from, const std::string& to, ModelLayout layout,
+                                      io::FloatFormat floats);
+
 }  // namespace fovea::models::detail

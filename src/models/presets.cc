@@ -422,6 +422,13 @@ ClipConfig parse_clip_config(const std::string& text) {
   return config;
 }
 
+BertConfig parse_bert_config(const std::string& text) {
+  const Json json = io::detail::parse_json<Json>(text, "[model]");
+  return std::get<0>(read_tower<std::variant<BertConfig>>(json, {"[model] ", "model"}));
+}
+
+std::string to_json(const BertConfig& config) { return write_tower(std::variant<BertConfig>(config)).dump(2); }
+
 std::string to_json(const ClipConfig& config) {
   return Json{{"type", "clip"},
               {"embed", config.embed},

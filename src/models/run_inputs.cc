@@ -2,7 +2,10 @@
 
 #include <algorithm>
 
+#include "fovea/autograd/backward.h"
 #include "fovea/core/suggest.h"
+#include "fovea/ops/elementwise.h"
+#include "fovea/ops/reduce.h"
 #include "fovea/ops/shape.h"
 #include "fovea/tensor/factory.h"
 
@@ -26,6 +29,28 @@ RunInputs::RunInputs(const io::TensorMap& tensors, const std::vector<std::string
 const Tensor* RunInputs::find(const std::string& name) const {
   const auto found = tensors_.find(name);
   return found == tensors_.end() ? nullptr : &found->second;
+}
+
+const Tensor* RunInputs::cotangent(const std::string& name, const Shape& shape) const {
+  const Tensor* weights = find("cotangent." + name);
+  FOVEA_CHECK(weights == nullptr || weights->shape() == shape, "[run_hf] cotangent.", name, " is ",
+              weights == nullptr ? Shape{} : weights->shape(), ", expected ", shape, " as the output");
+  return weights;
+}
+
+Var plus_weighted(const Var& loss, const Var& output, const Tensor& weights) {
+  const Var sum = ops::sum(ops::mul(output, Var(weights.to(output.dtype()))));
+  return loss.defined() ? ops::add(loss, sum) : sum;
+}
+
+void add_loss(const Var& loss, const std::vector<nn::ParamEntry>& entries, const RunOptions& options,
+              io::TensorMap& outputs) {
+  outputs["loss"] = loss.value();
+  if (!options.gradients) return;
+  backward(loss);
+  for (const nn::FileTensor& tensor : nn::native_tensors(entries)) {
+    if (!tensor.parts.front().leaf->is_buffer()) outputs["grad." + tensor.name] = tensor.gradient();
+  }
 }
 
 Tensor run_images(const Tensor& pixels, std::int64_t size, DType dtype) {

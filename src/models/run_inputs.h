@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "fovea/io/safetensors.h"
+#include "fovea/models/run_hf.h"
 #include "fovea/models/text_transformer.h"
 
 namespace fovea::models::detail {
@@ -15,10 +16,20 @@ class RunInputs {
   RunInputs(const io::TensorMap& tensors, const std::vector<std::string>& known);
 
   const Tensor* find(const std::string& name) const;
+  // The input "cotangent.NAME", which weighs the numbers of an output of that shape; null where there is none. Throws
+  // Error when it has another shape.
+  const Tensor* cotangent(const std::string& name, const Shape& shape) const;
 
  private:
   const io::TensorMap& tensors_;
 };
+
+// loss + the sum of an output's numbers times weights; the loss may be undefined.
+Var plus_weighted(const Var& loss, const Var& output, const Tensor& weights);
+
+// Adds the loss and, where they are asked for, its gradients to what a run gives.
+void add_loss(const Var& loss, const std::vector<nn::ParamEntry>& entries, const RunOptions& options,
+              io::TensorMap& outputs);
 
 // Pictures (N, 3, S, S) -> (N, S, S, 3) of the model's type. Throws Error when they are not of side `size`.
 Tensor run_images(const Tensor& pixels, std::int64_t size, DType dtype);

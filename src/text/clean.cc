@@ -81,6 +81,17 @@ std::string clean_like_open_clip(std::string_view text) {
   return lower_case_with_final_sigma(collapse_white_space(unescape_html(unescape_html(fixed))));
 }
 
+std::string canonicalize(std::string_view text) {
+  std::string kept;
+  for (const char c : lower_case_with_final_sigma(replace_invalid_utf8(text))) {
+    const bool punctuation =
+        (c >= '!' && c <= '/') || (c >= ':' && c <= '@') || (c >= '[' && c <= '`') || (c >= '{' && c <= '~');
+    if (punctuation) continue;
+    kept += c >= '\x1c' && c <= '\x1f' ? ' ' : c;  // white space for Python, not for Unicode
+  }
+  return collapse_white_space(kept);
+}
+
 std::string replace_invalid_utf8(std::string_view text) {
   if (detail::is_ascii(text)) return std::string(text);
   std::string out;

@@ -4,6 +4,7 @@
 #include <iterator>
 #include <limits>
 
+#include "text/base64.h"
 #include "text/unicode.h"
 
 namespace fovea::text::detail {
@@ -158,6 +159,21 @@ void read(const Node& node, Padding& value) {
   read(node.member("pad_token"), value.pad_token);
 }
 
+void read(const Node& node, Bytes& value) {
+  std::string text;
+  read(node, text);
+  const auto bytes = from_base64(text);
+  if (!bytes) node.refuse("base64");
+  value.bytes = *bytes;
+}
+
+void read(const Node& node, Charsmap& value) {
+  if (node.value.is_null()) return;
+  Bytes bytes;
+  read(node, bytes);
+  value = Charsmap(std::move(bytes.bytes), concat(node.prefix, node.path, ": "));
+}
+
 // Before prepend_scheme there was add_prefix_space.
 void read_older(const Node& node, Metaspace& meta) {
   bool prefix = true;
@@ -178,6 +194,8 @@ Json write(char32_t value) {
   append_utf8(text, static_cast<std::int32_t>(value));
   return text;
 }
+Json write(const Bytes& value) { return to_base64(value.bytes); }
+Json write(const Charsmap& value) { return to_base64(value.bytes()); }
 Json write(const Pattern& value) { return {{value.is_regex() ? "Regex" : "String", value.text()}}; }
 Json write(Behavior value) { return write_name(value); }
 Json write(PrependScheme value) { return write_name(value); }

@@ -46,6 +46,8 @@ void read(const Node& node, NamedId& value);
 void read(const Node& node, TemplatePiece& value);
 void read(const Node& node, TemplateToken& value);
 void read(const Node& node, Padding& value);
+void read(const Node& node, Charsmap& value);
+void read(const Node& node, Bytes& value);
 
 Json write(bool value);
 Json write(std::int64_t value);
@@ -60,6 +62,8 @@ Json write(const NamedId& value);
 Json write(const TemplatePiece& value);
 Json write(const TemplateToken& value);
 Json write(const Padding& value);
+Json write(const Charsmap& value);
+Json write(const Bytes& value);
 
 // A component of one of several types.
 template <class T>

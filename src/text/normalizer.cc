@@ -63,6 +63,22 @@ std::string strip(std::string_view text, const StripSpace& sides) {
   return std::string(text);
 }
 
+// By grapheme clusters of fewer than 6 bytes, else by characters.
+std::string replace_graphemes(std::string_view text, const Charsmap& charsmap) {
+  constexpr std::size_t longest_cluster = 5;
+  std::string out;
+  for_each_grapheme(text, [&](std::string_view grapheme) {
+    if (grapheme.size() <= longest_cluster) {
+      if (const auto rule = charsmap.shortest(grapheme)) return void(out += rule->replacement);
+    }
+    for_each_code_point(grapheme, [&](std::int32_t, std::string_view character) {
+      const auto rule = charsmap.shortest(character);
+      out += rule ? rule->replacement : character;
+    });
+  });
+  return out;
+}
+
 struct Apply {
   std::string text;
 
@@ -85,6 +101,7 @@ struct Apply {
   std::string operator()(const Replace& replace) { return replace.pattern.replace(text, replace.content); }
   std::string operator()(const Prepend& prefix) { return text.empty() ? text : prefix.prepend + text; }
   std::string operator()(const ByteLevelNormalizer&) { return spell(text); }
+  std::string operator()(const Precompiled& table) { return replace_graphemes(text, table.charsmap); }
   std::string operator()(const BertNormalizer& bert) {
     if (bert.clean_text) text = clean_for_bert(text);
     if (bert.handle_chinese_chars) text = space_ideographs(text);

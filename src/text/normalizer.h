@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "text/charsmap.h"
 #include "text/pattern.h"
 
 namespace fovea::text::detail {
@@ -79,21 +80,36 @@ struct BertNormalizer {
     f("lowercase", self.lowercase);
   }
 };
-// Normalizers in a row. One of ours may name a caption cleaning of text/clean.h under "fovea": the cleaning is done
-// then, and the normalizers are what comes nearest for readers that do not know the key.
+// SentencePiece's table of characters, as Hugging Face's tokenizers apply it: a rule for the beginning of a short
+// grapheme cluster replaces the whole cluster.
+struct Precompiled {
+  static constexpr const char* type = "Precompiled";
+  Charsmap charsmap;
+  static void fields(auto& self, auto&& f) { f("precompiled_charsmap", self.charsmap); }
+};
+// Bytes, which files hold as base64.
+struct Bytes {
+  std::string bytes;
+  bool operator==(const Bytes&) const = default;
+};
+// Normalizers in a row. Ours may name a caption cleaning of text/clean.h under "fovea": the cleaning is done then, and
+// the normalizers are what comes nearest for readers that do not know the key. In the same way the tokenizer of a
+// SentencePiece model has its file under "fovea_sentencepiece", of which its other parts are what comes nearest.
 struct NormalizerSequence {
   static constexpr const char* type = "Sequence";
   std::vector<Normalizer> normalizers;
-  std::optional<std::string> cleaning;  // "clip" or "open_clip"
+  std::optional<std::string> cleaning;  // "clip" or "open_clip"; of texts for SentencePiece "canonical"
+  Bytes sentence_piece;
   static void fields(auto& self, auto&& f) {
     f("normalizers", self.normalizers);
     f.optional("fovea", self.cleaning);
+    f.extra("fovea_sentencepiece", self.sentence_piece);
   }
 };
 
 struct Normalizer {
   std::variant<NormalizerSequence, Nfc, Nfd, Nfkc, Nfkd, Lowercase, StripAccents, StripSpace, Replace, Prepend,
-               ByteLevelNormalizer, BertNormalizer>
+               ByteLevelNormalizer, BertNormalizer, Precompiled>
       part;
 
   // Takes and gives well-formed UTF-8. Throws Error when the text grows without measure.

@@ -13,6 +13,15 @@ Pipeline::Pipeline(Parts parts, const std::string& place)
       added_(std::move(parts_.added_tokens), vocabulary(), parts_.normalizer ? &*parts_.normalizer : nullptr, place),
       around_(parts_.post_processor ? parts_.post_processor->around() : Ids{PostProcessor::text}) {
   FOVEA_CHECK(size() > 0, place, "the vocabulary is empty");
+  const auto* sequence = parts_.normalizer ? std::get_if<NormalizerSequence>(&parts_.normalizer->part) : nullptr;
+  if (sequence != nullptr && !sequence->sentence_piece.bytes.empty()) {
+    const std::string where = place + "the SentencePiece model";
+    sentence_piece_ = std::make_shared<const SentencePiece>(
+        SentencePieceFile::parse(sequence->sentence_piece.bytes, where), where + ": ");
+    canonical_ = sequence->cleaning.has_value();
+    FOVEA_CHECK(sentence_piece_->size() <= size(), where, " has ", sentence_piece_->size(), " pieces, the vocabulary ",
+                size(), " entries");
+  }
   check_surroundings(place);
 }
 
@@ -70,8 +79,12 @@ Pipeline::Ids Pipeline::surround(const Ids& inner) const {
 }
 
 Pipeline::Ids Pipeline::encode_inner(std::string_view text) const {
-  const std::string valid = replace_invalid_utf8(text);
   Ids ids;
+  if (sentence_piece_) {
+    sentence_piece_->encode(canonical_ ? canonicalize(text) : std::string(text), ids);
+    return ids;
+  }
+  const std::string valid = replace_invalid_utf8(text);
   Pieces pieces, spare;
   for (const auto& [raw, raw_token] : added_.split_raw(valid)) {
     if (raw_token) {
@@ -102,6 +115,13 @@ void Pipeline::append_words(std::string_view text, bool at_start, Pieces& pieces
 }
 
 std::string Pipeline::decode(std::span<const std::int32_t> ids) const {
+  if (sentence_piece_) {
+    for (const std::int32_t id : ids) {
+      FOVEA_CHECK(sentence_piece_->has(id), "[tokenizer] token ", id, " is outside the vocabulary of ",
+                  sentence_piece_->size(), " entries");
+    }
+    return sentence_piece_->decode(ids);
+  }
   std::vector<std::string> pieces;
   for (const std::int32_t id : ids) {
     const AddedToken* token = added_.find(id);

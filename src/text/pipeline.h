@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -17,6 +18,8 @@
 #include "text/normalizer.h"
 #include "text/post_processor.h"
 #include "text/pre_tokenizer.h"
+#include "text/sentence_piece.h"
+#include "text/unigram_model.h"
 #include "text/word_piece_model.h"
 
 namespace fovea::text::detail {
@@ -47,7 +50,7 @@ struct Padding {
 
 class Pipeline {
  public:
-  using Model = std::variant<BpeModel, WordPieceModel>;
+  using Model = std::variant<BpeModel, WordPieceModel, UnigramModel>;
   using Ids = std::vector<std::int32_t>;
 
   struct Parts {
@@ -86,7 +89,9 @@ class Pipeline {
 
   Parts parts_;
   AddedTokens added_;
-  std::vector<std::int32_t> around_;  // special ids and PostProcessor::text
+  std::vector<std::int32_t> around_;                     // special ids and PostProcessor::text
+  std::shared_ptr<const SentencePiece> sentence_piece_;  // in place of normalizer, pre-tokenizer, model and decoder
+  bool canonical_ = false;                               // what it reads
 };
 
 }  // namespace fovea::text::detail

@@ -1,4 +1,4 @@
-// Strings with ids, and the longest of them that a text begins with.
+// Strings with ids, and those that a text begins with.
 #pragma once
 
 #include <algorithm>
@@ -30,15 +30,21 @@ class PrefixTable {
   }
   bool empty() const { return entries_.empty(); }
 
-  // Narrows the sorted entries byte by byte to those that the text begins with.
   Match longest(std::string_view text) const {
     Match match;
-    if (text.empty()) return match;
+    for_each_match(text, [&](std::size_t length, std::int32_t id) { match = {length, id}; });
+    return match;
+  }
+  // Calls f(length, id) for every string that the text begins with, the shortest first: narrows the sorted entries byte
+  // by byte to those that the text begins with.
+  template <class F>
+  void for_each_match(std::string_view text, F&& f) const {
+    if (text.empty()) return;
     const auto byte = static_cast<unsigned char>(text[0]);
     std::size_t low = first_byte_[byte], high = first_byte_[byte + 1u];
     for (std::size_t length = 1; low < high; ++length) {
       if (entries_[low].first.size() == length) {
-        match = {length, entries_[low].second};
+        f(length, entries_[low].second);
         while (low < high && entries_[low].first.size() == length) ++low;
       }
       if (length == text.size()) break;
@@ -49,7 +55,6 @@ class PrefixTable {
       low = static_cast<std::size_t>(std::ranges::lower_bound(first, last, next, {}, by_byte) - entries_.begin());
       high = static_cast<std::size_t>(std::ranges::upper_bound(first, last, next, {}, by_byte) - entries_.begin());
     }
-    return match;
   }
 
  private:

@@ -73,13 +73,36 @@ WordPieceModel read_word_piece(const Node& node) {
   return {read_vocabulary(node.member("vocab")), std::move(options)};
 }
 
+// [["<unk>", 0.0], ["▁the", -3.2], ...], by id.
+UnigramModel read_unigram(const Node& node) {
+  UnigramOptions options;
+  read_fields(node, options);
+  const Node entries = node.member("vocab");
+  if (!entries.value.is_array()) entries.refuse("an array of pieces and scores");
+  Vocabulary vocabulary;
+  std::vector<double> scores;
+  for (std::size_t id = 0; id < entries.value.size(); ++id) {
+    const Read& entry = entries.value[id];
+    if (!entry.is_array() || entry.size() != 2 || !entry[0].is_string() || !entry[1].is_number())
+      entries[id].refuse("a piece and its score");
+    vocabulary.add(entry[0].get_ref<const std::string&>(), static_cast<std::int64_t>(id), entries.value.size(),
+                   node.prefix);
+    scores.push_back(entry[1].get<double>());
+  }
+  if (options.unk_id && *options.unk_id >= std::ssize(scores))
+    node.member("unk_id").refuse(concat("an id of the ", scores.size(), " entries"));
+  return {std::move(vocabulary), std::move(scores), std::move(options)};
+}
+
 Pipeline::Model read_model(const Node& node) {
   if (!node.value.is_object()) node.refuse("an object");
   std::string type = node.value.contains("merges") ? "BPE" : "WordPiece";  // early files name none
+  if (node.has("vocab") && node.member("vocab").value.is_array()) type = "Unigram";
   if (node.has("type")) read(node.member("type"), type);
   if (type == "BPE") return read_bpe(node);
   if (type == "WordPiece") return read_word_piece(node);
-  node.member("type").refuse("BPE or WordPiece\nhint: other models, Unigram among them, are not supported");
+  if (type == "Unigram") return read_unigram(node);
+  node.member("type").refuse("BPE, WordPiece or Unigram");
 }
 
 // The post-processors that name a token with its id must mean the same one.
@@ -121,8 +144,11 @@ struct CheckTemplates {
 void check_cleaning(const Normalizer& normalizer, const std::string& prefix) {
   const auto* sequence = std::get_if<NormalizerSequence>(&normalizer.part);
   if (!sequence) return;
-  FOVEA_CHECK(!sequence->cleaning || *sequence->cleaning == "clip" || *sequence->cleaning == "open_clip", prefix,
-              "normalizer names the cleaning \"", sequence->cleaning.value_or(""), "\", expected clip or open_clip");
+  const std::string cleaning = sequence->cleaning.value_or("");
+  const bool known =
+      sequence->sentence_piece.bytes.empty() ? cleaning == "clip" || cleaning == "open_clip" : cleaning == "canonical";
+  FOVEA_CHECK(cleaning.empty() || known, prefix, "normalizer names the cleaning \"", cleaning,
+              "\", expected clip or open_clip, or for SentencePiece canonical");
   for (const Normalizer& inner : sequence->normalizers) check_cleaning(inner, prefix);
 }
 
@@ -155,7 +181,16 @@ Json write_model(const BpeModel& model) {
 
 Json write_model(const WordPieceModel& model) { return write_fields(model.options(), {{"type", "WordPiece"}}); }
 
-Json write_vocabulary(const Vocabulary& vocabulary) {
+Json write_model(const UnigramModel& model) { return write_fields(model.options(), {{"type", "Unigram"}}); }
+
+Json write_vocabulary(const Pipeline::Model& model, const Vocabulary& vocabulary) {
+  if (const auto* unigram = std::get_if<UnigramModel>(&model)) {
+    Json pieces = Json::array();
+    vocabulary.for_each([&](const std::string& piece, std::int32_t id) {
+      pieces.push_back(Json::array({piece, unigram->scores()[static_cast<std::size_t>(id)]}));
+    });
+    return pieces;
+  }
   Json json = Json::object();
   auto& entries = json.get_ref<Json::object_t&>();  // its operator[] would compare every key
   vocabulary.for_each([&](const std::string& piece, std::int32_t id) { entries.emplace_back(piece, Json(id)); });
@@ -204,7 +239,7 @@ std::string to_tokenizer_json(const Pipeline& pipeline) {
   Json added = Json::array();
   for (const AddedToken& token : pipeline.added().tokens()) added.push_back(write_fields(token));
   Json model = std::visit([](const auto& any) { return write_model(any); }, parts.model);
-  model["vocab"] = write_vocabulary(pipeline.vocabulary());
+  model["vocab"] = write_vocabulary(parts.model, pipeline.vocabulary());
   Json root;
   root["version"] = "1.0";
   root["truncation"] = parts.truncation ? write_fields(*parts.truncation) : Json();

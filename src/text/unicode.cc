@@ -56,6 +56,18 @@ void append_utf8(std::string& out, std::int32_t code_point) {
   out.append(bytes, bytes + count);
 }
 
+std::size_t grapheme_bytes(std::string_view text) {
+  CodePoint before = code_point_at(text, 0);
+  std::size_t bytes = before.bytes;
+  for (utf8proc_int32_t state = 0; bytes < text.size();) {
+    const CodePoint point = code_point_at(text, bytes);
+    if (utf8proc_grapheme_break_stateful(before.value, point.value, &state)) break;
+    bytes += point.bytes;
+    before = point;
+  }
+  return bytes;
+}
+
 bool is_ascii(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; });
 }

@@ -31,6 +31,19 @@ void for_each_code_point(std::string_view text, F&& f) {
   }
 }
 
+// How many bytes of well-formed text its first grapheme cluster has (Unicode Standard Annex 29).
+std::size_t grapheme_bytes(std::string_view text);
+
+// Calls f(bytes of the text) for each grapheme cluster.
+template <class F>
+void for_each_grapheme(std::string_view text, F&& f) {
+  while (!text.empty()) {
+    const std::size_t bytes = grapheme_bytes(text);
+    f(text.substr(0, bytes));
+    text.remove_prefix(bytes);
+  }
+}
+
 bool is_ascii(std::string_view text);
 bool is_letter(std::int32_t code_point);              // \p{L}
 bool is_number(std::int32_t code_point);              // \p{N}

@@ -161,6 +161,25 @@ Measured measure_tower(const Options& options) {
   return {times, 3 * static_cast<double>(options.batch) * models::ImageTower::flops(config)};
 }
 
+// BERT-base alone on texts of 64 tokens, or --tokens; its loss is the mean of the squared states of all tokens.
+Measured measure_bert(const Options& options) {
+  FOVEA_CHECK(!options.saving() && options.accum_freq == 1,
+              "[bench_step] bert has no exact savings and no micro-batches");
+  const models::BertConfig config = models::bert_preset("bert-base");
+  const std::int64_t length = options.tokens > 0 ? options.tokens : 64;
+  nn::Init init(1);
+  Stepper stepper(models::Bert(config, init), options);
+  Tensor tokens({options.batch * length}, DType::i32);
+  for (std::int64_t i = 0; i < tokens.numel(); ++i)
+    tokens.mutable_data<std::int32_t>()[i] =
+        static_cast<std::int32_t>(1 + philox(RngKey{1}, static_cast<std::uint64_t>(i))[0] % (config.vocabulary - 1));
+  const PackedLayout layout = PackedLayout::uniform(options.batch, length);
+  const auto times = stepper.run([&](const models::Bert& model, const nn::Ctx& ctx) {
+    backward(ops::mean(ops::square(model.hidden(tokens, ctx.with(layout)))));
+  });
+  return {times, 3 * static_cast<double>(options.batch) * models::Bert::flops(config, length)};
+}
+
 void print(const Options& options, Measured measured) {
   std::nth_element(measured.times.begin(),
                    measured.times.begin() + static_cast<std::ptrdiff_t>(measured.times.size() / 2),
@@ -185,8 +204,11 @@ void print(const Options& options, Measured measured) {
 int main(int argc, char** argv) {
   CLI::App app("Times training steps on random data: forward, loss, backward and AdamW.");
   Options options;
-  app.add_option("--preset", options.preset, "small, s16 and b32: CLIP with transformers; rn50, b0: the towers alone")
-      ->check(CLI::IsMember(models::step_benchmark_names()));
+  std::vector<std::string> presets = models::step_benchmark_names();
+  presets.emplace_back("bert");
+  app.add_option("--preset", options.preset,
+                 "small, s16 and b32: CLIP with transformers; rn50, b0, bert (BERT-base): the towers alone")
+      ->check(CLI::IsMember(presets));
   app.add_option("--batch", options.batch, "pairs of a step")->check(CLI::PositiveNumber);
   app.add_option("--steps", options.steps, "steps measured, after two that are not")->check(CLI::PositiveNumber);
   app.add_option("--threads", options.threads)->check(CLI::Range(1, 4096));
@@ -194,7 +216,8 @@ int main(int argc, char** argv) {
   app.add_option("--exact-savings", options.exact_savings,
                  "off: every caption fills the context, and last blocks compute every token")
       ->check(CLI::IsMember({"on", "off"}));
-  app.add_option("--tokens", options.tokens, "length of captions with start and end token, under exact savings");
+  app.add_option("--tokens", options.tokens,
+                 "length of captions with start and end token, under exact savings; of bert's texts");
   app.add_option("--accum-freq", options.accum_freq, "micro-batches of a step, through the gradient cache")
       ->check(CLI::PositiveNumber);
   app.add_option("--precision", options.precision, "bf16: activations are kept for backward in half the memory")
@@ -206,6 +229,10 @@ int main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   try {
     set_num_threads(options.threads);
+    if (options.preset == "bert") {
+      print(options, measure_bert(options));
+      return 0;
+    }
     print(options,
           models::step_benchmark(options.preset).image_tower_alone ? measure_tower(options) : measure_clip(options));
   } catch (const std::exception& error) {

@@ -1,6 +1,6 @@
 """Times the training steps of build/bin/bench_step in PyTorch: identical models, same flags, one line of JSON.
 
-    torch_step.py --preset small|s16|b32|rn50|b0 --batch N --steps K --threads T [--inductor] [--channels-last]
+    torch_step.py --preset small|s16|b32|rn50|b0|bert --batch N --steps K --threads T [--inductor] [--channels-last]
 
 Captions fill the context and every block computes every token, as PyTorch code is usually written.
 """
@@ -165,12 +165,25 @@ class EfficientNetB0(nn.Module):
         return self.top(x).mean((2, 3)).square().mean()
 
 
+class Bert(nn.Module):
+    """transformers' BERT-base without a pooler; its loss is the mean of the squared states of all tokens."""
+    def __init__(self):
+        super().__init__()
+        from transformers import BertConfig, BertModel
+        config = BertConfig(hidden_dropout_prob=0, attention_probs_dropout_prob=0, attn_implementation="sdpa")
+        self.model = BertModel(config, add_pooling_layer=False)
+
+    def forward(self, images, tokens):
+        return self.model(tokens).last_hidden_state.square().mean()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--preset", choices=[*PRESETS, "rn50", "b0"], default="small")
+    parser.add_argument("--preset", choices=[*PRESETS, "rn50", "b0", "bert"], default="small")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--tokens", type=int, default=64, help="of bert's texts")
     parser.add_argument("--inductor", action="store_true", help="compile the model")
     parser.add_argument("--channels-last", action="store_true", help="of images and convolutions")
     args = parser.parse_args()
@@ -179,6 +192,8 @@ def main():
     size, tokens = 224, None
     if args.preset in ("rn50", "b0"):
         model = ModifiedResNet() if args.preset == "rn50" else EfficientNetB0()
+    elif args.preset == "bert":
+        model, size, tokens = Bert(), 1, torch.randint(1, 30522, (args.batch, args.tokens))
     else:
         model = Clip(*PRESETS[args.preset])
         size, vocabulary, context = PRESETS[args.preset][0], *PRESETS[args.preset][4:6]

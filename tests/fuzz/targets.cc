@@ -98,21 +98,27 @@ void config(std::string_view bytes) {
   });
 }
 
-// Reads, encodes texts that take every way through a pipeline, and decodes.
-void tokenizer_json(std::string_view bytes) {
+// Encodes texts that take every way through a pipeline, and decodes.
+static void use(const text::Tokenizer& tokenizer) {
   constexpr std::string_view texts[]{"",
                                      "A photo of 2 dogs, isn't it?",
                                      " \n\t ",
                                      "\u4f60\u597d \u00e9\u0301 \U0001F600\u200d",
                                      "\xff\xfe broken \xe2\x82",
                                      "<|endoftext|>[MASK]</w>##ing\u2581x"};
-  catch_errors([&] {
-    const text::Tokenizer tokenizer = text::Tokenizer::parse(bytes, "fuzz");
-    for (const std::string_view text : texts) {
-      catch_errors([&] { tokenizer.decode(tokenizer.encode(text)); });
-      catch_errors([&] { must(tokenizer.encode(text, 8).size() <= 8); });
-    }
-  });
+  for (const std::string_view text : texts) {
+    catch_errors([&] { tokenizer.decode(tokenizer.encode(text)); });
+    catch_errors([&] { must(tokenizer.encode(text, 8).size() <= 8); });
+  }
+}
+
+void tokenizer_json(std::string_view bytes) {
+  catch_errors([&] { use(text::Tokenizer::parse(bytes, "fuzz")); });
+}
+
+void sentence_piece(std::string_view bytes) {
+  catch_errors([&] { use(text::Tokenizer::parse_sentence_piece(bytes, "fuzz")); });
+  catch_errors([&] { use(text::Tokenizer::parse_sentence_piece(bytes, "fuzz", {true, true, true})); });
 }
 
 }  // namespace fovea::fuzz

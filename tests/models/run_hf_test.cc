@@ -58,7 +58,8 @@ TEST_P(Published, GivesTheOriginalNumbers) {
 INSTANTIATE_TEST_SUITE_P(RunHf, Published,
                          ::testing::Values("hf_quick_gelu", "hf_gelu_legacy_end", "hf_gelu_tanh_inner_end", "hf_siglip",
                                            "hf_siglip_odd", "open_clip_vit", "open_clip_vit_custom_text",
-                                           "open_clip_siglip", "open_clip_modified_resnet", "openai_vit"));
+                                           "open_clip_siglip", "open_clip_modified_resnet", "openai_vit", "hf_bert",
+                                           "hf_bert_without_pooler", "hf_bert_masked_lm", "hf_bert_masked_lm_tanh"));
 
 const std::string folder = published + "hf_quick_gelu";
 
@@ -132,7 +133,8 @@ TEST(RunHf, UnknownModelsAreRefused) {
   const tests::TempFolder empty;
   EXPECT_NE(error_of([&] { run_hf(empty.path(), {}); }).find("config.json"), std::string::npos);
   empty.write("config.json", R"({"model_type": "blip"})");
-  EXPECT_NE(error_of([&] { run_hf(empty.path(), {}); }).find("\"blip\", expected one of clip"), std::string::npos);
+  EXPECT_NE(error_of([&] { run_hf(empty.path(), {}); }).find("describes a \"blip\", expected one of clip"),
+            std::string::npos);
 }
 
 }  // namespace

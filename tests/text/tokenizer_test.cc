@@ -283,7 +283,8 @@ TEST_F(TokenizerFiles, BadTokenizerJsonNamesFileAndExpectation) {
     expect_error([&] { Tokenizer::load(path); }, path + ": " + expected);
   };
   const std::string number = "expected a whole number from 0 to 2147483647";
-  check("/model/type", "Unigram", "model.type is \"Unigram\", expected BPE or WordPiece\nhint: ");
+  check("/model/type", "WordLevel", "model.type is \"WordLevel\", expected BPE, WordPiece or Unigram");
+  check("/model/type", "Unigram", "model.vocab is object of 517, expected an array of pieces and scores");
   check("/model/type", "WordPiece", "model.max_input_chars_per_word is missing");
   check("/model", 3, "model is 3, expected an object");
   check("/model/dropout", 0.1, "model.dropout is 0.1, expected null");
@@ -308,8 +309,8 @@ TEST_F(TokenizerFiles, BadTokenizerJsonNamesFileAndExpectation) {
   check("/normalizer/normalizers/1/pattern", "x", "normalizer.normalizers[1].pattern is \"x\", expected {\"String\"");
   check("/normalizer/normalizers/1/pattern", {{"Regex", "(a"}},
         "normalizer.normalizers[1].pattern: the regular expression \"(a\" is malformed: missing closing parenthesis");
-  check("/normalizer/normalizers/0/type", "Precompiled",
-        "normalizer.normalizers[0].type is \"Precompiled\", expected one of Sequence, NFC, ");
+  check("/normalizer/normalizers/0/type", "Nmt",
+        "normalizer.normalizers[0].type is \"Nmt\", expected one of Sequence, NFC, ");
   check("/normalizer/normalizers", 3, "normalizer.normalizers is 3, expected an array");
   check("/normalizer/fovea", "spotless", "normalizer names the cleaning \"spotless\", expected clip or open_clip");
   check("/pre_tokenizer/pretokenizers/0/behavior", "Eaten",

@@ -19,6 +19,10 @@ FOVEA_API ClipConfig clip_preset(std::string_view name);
 FOVEA_API std::vector<std::string> bert_preset_names();
 FOVEA_API BertConfig bert_preset(std::string_view name);
 
+// The "model" object of a BERT's folder: {"type": "bert", ...}. Throws Error as parse_clip_config does.
+FOVEA_API BertConfig parse_bert_config(const std::string& json);
+FOVEA_API std::string to_json(const BertConfig& config);
+
 // The "model" object of a config file. Throws Error naming the key for unknown keys and wrong types.
 FOVEA_API ClipConfig parse_clip_config(const std::string& json);
 FOVEA_API std::string to_json(const ClipConfig& config);

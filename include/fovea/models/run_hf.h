@@ -27,6 +27,14 @@ struct RunOptions {
 //            have none of the latter.
 //   grad.NAME  with `gradients`: of the loss, NAME and layout being those of the folder's file.
 //
+// For "bert", BertModel and BertForMaskedLM:
+//
+//   inputs   input_ids and attention_mask as above; token_type_ids (B, L), by default all 0. Of BertForMaskedLM labels
+//            (B, L): what is to be predicted, -100 for nothing. Of BertModel cotangent.NAME, of an output's shape: the
+//            loss is the sum of these outputs, each number times the one there.
+//   outputs  last_hidden_state (B, L, D) and, with a pooler, pooler_output (B, D); or logits (B, L, V). Zero where
+//            attention_mask is 0, unless pooled. loss () where the inputs give one, grad.NAME as above.
+//
 // Throws Error when the folder cannot be read, for inputs that do not fit the model, and when gradients are asked for
 // where there is no loss.
 FOVEA_API io::TensorMap run_hf(const std::string& folder, const io::TensorMap& inputs, const RunOptions& options = {});

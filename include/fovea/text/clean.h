@@ -42,4 +42,8 @@ FOVEA_API std::string lower_case(std::string_view text);
 // The same, and a sigma that ends a word becomes ς, as Python's str.lower has it.
 FOVEA_API std::string lower_case_with_final_sigma(std::string_view text);
 
+// What SigLIP's tokenizers read (Hugging Face's SiglipTokenizer): Python's lower case, ASCII punctuation dropped, white
+// space collapsed. Ill-formed bytes are replaced first.
+FOVEA_API std::string canonicalize(std::string_view text);
+
 }  // namespace fovea::text

@@ -21,10 +21,17 @@ struct BpeMerge {
   std::int32_t left, right;
 };
 
+// What a SentencePiece model's file does not say.
+struct SentencePieceOptions {
+  bool start = false, end = false;  // the model's <s> before every text, its </s> behind it
+  bool canonical = false;           // texts go through canonicalize() of text/clean.h first, as SigLIP's
+};
+
 // A tokenizer of the kinds that Hugging Face's tokenizers describes: a text is normalized, cut into words, each word is
-// encoded by a model (byte-pair encoding or WordPiece), and special tokens are put around the whole; decoding runs a
-// chain of decoders. Added tokens are found in the text before it is cut. Given the same tokenizer.json, ids are equal
-// to those of Hugging Face's tokenizers.
+// encoded by a model (byte-pair encoding, WordPiece or a unigram language model), and special tokens are put around the
+// whole; decoding runs a chain of decoders. Added tokens are found in the text before it is cut. Given the same
+// tokenizer.json, ids are equal to those of Hugging Face's tokenizers; given a SentencePiece model, to those of the
+// original library.
 //
 // A value, cheap to copy; const functions may be called from any number of threads. Texts are UTF-8, ill-formed parts
 // of them count as U+FFFD.
@@ -38,8 +45,10 @@ class FOVEA_API Tokenizer {
 
   // Reads a tokenizer.json, or a folder that holds one of these, looked for in this order: tokenizer.json;
   // bpe_simple_vocab_16e6.txt (see load_merges); merges.txt, with or without vocab.json (GPT-2); vocab.txt (BERT, in
-  // lower case unless a tokenizer_config.json says "do_lower_case": false). Throws Error naming the file, the place in
-  // it and what was expected.
+  // lower case unless a tokenizer_config.json says "do_lower_case": false); spiece.model, sentencepiece.bpe.model or
+  // tokenizer.model (see load_sentence_piece, with the options of the "tokenizer_class" that a tokenizer_config.json
+  // names: SigLIP's, T5's or LLaMA's). A path that ends in ".model" is a SentencePiece model without options. Throws
+  // Error naming the file, the place in it and what was expected.
   static Tokenizer load(const std::string& path);
 
   // The tokenizer.json that `json` is; errors name `source`.
@@ -51,8 +60,17 @@ class FOVEA_API Tokenizer {
   // "<end_of_text>". Throws Error naming the file and line.
   static Tokenizer load_merges(const std::string& path, std::int64_t vocabulary_size = 49408);
 
+  // A SentencePiece model, unigram or BPE: the .model file that the trainer writes. Control pieces such as "</s>" are
+  // not looked for in texts. Throws Error naming the file, the byte and what was expected.
+  static Tokenizer load_sentence_piece(const std::string& path, const SentencePieceOptions& options = {});
+  // The same of a file's bytes; errors name `source`.
+  static Tokenizer parse_sentence_piece(std::string_view bytes, const std::string& source,
+                                        const SentencePieceOptions& options = {});
+
   // Writes a tokenizer.json that load and Hugging Face's tokenizers read; theirs replaces the cleaning of CLIP's
-  // captions by Unicode's form C, collapsed white space and lower case. Throws Error naming the file.
+  // captions by Unicode's form C, collapsed white space and lower case, and does with SentencePiece models what its own
+  // components can: ids differ where a text spells control pieces or "<0x41>", and in rare sequences of combining
+  // characters. Throws Error naming the file.
   void save(const std::string& path) const;
 
   // A header, then one merge per line. Throws Error when the model is not byte-pair encoding.
