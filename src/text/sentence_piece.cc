@@ -70,7 +70,7 @@ class SentencePiece::Normalizer {
       check_growth(out.size(), original);
       if (!replaced.empty()) after_space = rules_.remove_extra_whitespaces && replaced.ends_with(' ');
     }
-    while (rules_.remove_extra_whitespaces && out.ends_with(space)) out.resize(out.size() - space.size());
+    while (rules_.remove_extra_whitespaces && out.ends_with(space)) out.erase(out.size() - space.size());
     if (as_suffix_ && rules_.add_dummy_prefix) out += space;
     return out;
   }

@@ -55,7 +55,7 @@ std::string checksum(const Ids& ids, const std::string& decoded) {
 }
 
 void append_length(std::string& bytes, std::size_t length) {
-  for (; length > 127; length >>= 7) bytes += static_cast<char>(length & 127 | 128);
+  for (; length > 127; length >>= 7) bytes += static_cast<char>((length & 127) | 128);
   bytes += static_cast<char>(length);
 }
 
@@ -201,7 +201,7 @@ TEST(SentencePieceTokenizer, DamagedFilesAreRefused) {
   expect(unknown + piece("<0xZZ>", 6), "names no byte");
   expect(unknown + field(2, std::string{static_cast<char>(3 << 3), 4}),
          "model_type 4, expected 1 (unigram) or 2 (bpe)");
-  expect(unknown + field(2, std::string{static_cast<char>(35 << 3 & 127 | 128), 2, 1}), "needs the piece <0x00>");
+  expect(unknown + field(2, std::string{static_cast<char>(((35 << 3) & 127) | 128), 2, 1}), "needs the piece <0x00>");
   expect(unknown + field(3, field(2, "abc")), "the charsmap has 3 bytes");
   expect(unknown + field(3, field(2, std::string("\x08\0\0\0abcd", 8))), "its table has 8 bytes, 4 follow");
   expect(unknown + std::string(1, 3), "wire type 3");
